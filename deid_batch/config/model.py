@@ -1,0 +1,69 @@
+"""A config that is right: frozen, typed, without dicts; and the keys that make it a working rule set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+from deid_batch import crypto
+from deid_batch.methods import Method
+from deid_batch.methods.dateshift import DateShift
+from deid_batch.rules import Rule, RuleSet
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a config file says."""
+
+    name: str
+    rules: tuple[Rule, ...]
+    keys: Mapping[str, bytes] = field(repr=False)
+    """Given keys by purpose; `master` is the one others are derived from."""
+    scope: str = "SeriesInstance"
+    reference_date: date | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def required_scopes(self) -> frozenset[str]:
+        """The scopes whose UID a file must have, or be set aside."""
+        shifts = [rule.method for rule in self.rules if isinstance(rule.method, DateShift)]
+        return frozenset(shift.date_shift_scope for shift in shifts if shift.needs_scope_uid)
+
+    @property
+    def purposes(self) -> frozenset[str]:
+        """What this config's methods need keys for."""
+        return frozenset(rule.method.purpose for rule in self.rules if rule.method.purpose) | {"uid"}
+
+    def missing_keys(self, known: Mapping[str, bytes] | None = None) -> tuple[str, ...]:
+        """The purposes for which neither a key nor a master key is given."""
+        have = {**(known or {}), **self.keys}
+        return () if "master" in have else tuple(p for p in crypto.PURPOSES if p in self.purposes and p not in have)
+
+    def settled(self, known: Mapping[str, bytes], first_day: date) -> RuleSet:
+        """The rule set, with every key and the reference date in place.
+
+        `known` holds keys that the config does not give, by purpose; the config's own win.
+        """
+        keys = {**known, **self.keys}
+        ring = {purpose: _key_for(purpose, keys) for purpose in self.purposes}
+        reference = self.reference_date or first_day
+        rules = tuple(replace(rule, method=_bound(rule.method, ring, reference)) for rule in self.rules)
+        return RuleSet(rules, ring["uid"], self.scope, self.required_scopes)
+
+
+def _key_for(purpose: str, keys: Mapping[str, bytes]) -> bytes:
+    if purpose in keys:
+        return keys[purpose]
+    return crypto.derive(keys["master"], "key", purpose.encode())
+
+
+def _bound(method: Method, ring: Mapping[str, bytes], reference: date) -> Method:
+    names = method.__dataclass_fields__
+    changes: dict[str, Any] = {}
+    if "key" in names and not getattr(method, "key", b""):
+        changes["key"] = ring[method.purpose]
+    if "reference_date" in names and getattr(method, "reference_date", None) is None:
+        changes["reference_date"] = reference
+    return replace(method, **changes) if changes else method

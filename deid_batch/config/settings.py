@@ -1,0 +1,113 @@
+"""Settings: from what a config says to the typed fields of a method, for every method alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from datetime import date
+from functools import cache
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from deid_batch import crypto
+from deid_batch.config.jsonc import Node
+from deid_batch.config.problems import Problem, did_you_mean
+from deid_batch.methods import METHODS, Method
+
+KEY_SETTINGS = {
+    "dateShiftKey": "dateshift",
+    "cryptoHashKey": "cryptohash",
+    "encryptKey": "encrypt",
+    "uidKey": "uid",
+    "perturbKey": "perturb",
+}
+"""Settings that give a key, and what it is for."""
+MASTER_KEY = "key"
+
+Report = Callable[[Problem], None]
+
+
+def camel(name: str) -> str:
+    """`round_to` as `roundTo`."""
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+@cache
+def settings_of(method: type[Method]) -> dict[str, tuple[str, Any]]:
+    """A method's settings as a config names them: name → (field, type)."""
+    hints = get_type_hints(method, include_extras=True)
+    return {camel(field.name): (field.name, hints[field.name]) for field in fields(method) if field.name != "key"}
+
+
+@cache
+def all_settings() -> dict[str, Any]:
+    """Every method's settings: name → type."""
+    return {name: kind for method in METHODS.values() for name, (_, kind) in settings_of(method).items()}
+
+
+def unknown_key(node: Node, name: str, known: Iterable[str]) -> Problem:
+    """The problem of a key that is none of `known`."""
+    return Problem(node.keys[name], f"unknown key '{name}'{did_you_mean(name, known)}")
+
+
+def convert(node: Node, kind: Any, report: Report) -> Any:
+    """A setting's value as `kind`, or None with a problem reported."""
+    value = node.value
+    if isinstance(value, (dict, list)):
+        report(Problem(node.place, f"{node.kind} can't stand here"))
+        return None
+    if isinstance(value, str):
+        value = _spelled(value.strip(), kind)
+    try:
+        return _adapter(kind).validate_python(value)
+    except ValidationError as error:
+        report(Problem(node.place, _wording(error)))
+        return None
+
+
+def convert_key(node: Node, purpose: str, report: Report) -> bytes:
+    """A key setting's bytes; b"" where it is empty or a problem was reported."""
+    if not isinstance(node.value, str):
+        report(Problem(node.place, f"a key is a string, not {node.kind}"))
+        return b""
+    if not node.value:
+        return b""
+    try:
+        key = crypto.read_key(node.value)
+        if purpose == "encrypt":
+            crypto.check_aes_key(key)
+    except crypto.KeyUnusable as error:
+        report(Problem(node.place, str(error)))
+        return b""
+    if len(key) < crypto.WEAK_BELOW:
+        report(Problem(node.place, f"a weak key: fewer than {crypto.WEAK_BELOW} bytes", is_warning=True))
+    return key
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _spelled(text: str, kind: Any) -> str:
+    """Choices in the case they are defined in, days in ISO form."""
+    for choice in _choices(kind):
+        if choice.casefold() == text.casefold():
+            return choice
+    if date in (kind, *get_args(kind)):
+        return re.sub(r"^(\d{4})(\d\d)(\d\d)$", r"\1-\2-\3", text)
+    return text
+
+
+def _choices(kind: Any) -> list[str]:
+    if get_origin(kind) is Literal:
+        return list(get_args(kind))
+    return [choice for inner in get_args(kind) for choice in _choices(inner)]
+
+
+def _wording(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False)[0]["msg"]
+    return first[0].lower() + first[1:]

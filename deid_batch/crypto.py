@@ -1,0 +1,100 @@
+"""Derivation by key, AES, and the reading of keys. (FIPS 198-1, FIPS 197, RFC 5652 6.3)"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import stat
+from collections.abc import Mapping
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.padding import PKCS7
+
+PURPOSES = ("dateshift", "cryptohash", "encrypt", "uid", "perturb")
+"""What keys are for; each purpose has its own."""
+
+WEAK_BELOW = 16
+"""Given keys shorter than this many bytes are called weak."""
+
+
+class KeyUnusable(ValueError):
+    """A key can't be read or has an impossible length. The message never holds the key."""
+
+
+def derive(key: bytes, purpose: str, *inputs: bytes) -> bytes:
+    """32 bytes from a key, one domain for each purpose; inputs are framed by their lengths."""
+    framed = b"".join(len(part).to_bytes(4, "big") + part for part in inputs) if len(inputs) > 1 else inputs[0]
+    return hmac.digest(key, b"deid_batch:" + purpose.encode() + b":v1\0" + framed, "sha256")
+
+
+def keyed_digest(key: bytes, message: bytes, hash_name: str = "sha256") -> bytes:
+    """Plain HMAC of a message. (FIPS 198-1)"""
+    return hmac.digest(key, message, hash_name)
+
+
+def fingerprint(key: bytes) -> str:
+    """8 hex digits by which a key may be told from others, and no more."""
+    return derive(key, "fingerprint", b"").hex()[:8]
+
+
+def encrypt_cbc(key: bytes, iv: bytes, plain: bytes) -> bytes:
+    """IV + AES-CBC of `plain` with PKCS7 padding."""
+    padder = PKCS7(128).padder()
+    encryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor()
+    return iv + encryptor.update(padder.update(plain) + padder.finalize()) + encryptor.finalize()
+
+
+def decrypt_cbc(key: bytes, sealed: bytes) -> bytes:
+    """The plain bytes of what `encrypt_cbc` made."""
+    decryptor = Cipher(algorithms.AES(key), modes.CBC(sealed[:16])).decryptor()
+    unpadder = PKCS7(128).unpadder()
+    return unpadder.update(decryptor.update(sealed[16:]) + decryptor.finalize()) + unpadder.finalize()
+
+
+def read_key(text: str, environ: Mapping[str, str] = os.environ) -> bytes:
+    """A key as written in a config: literal, `env:NAME`, `file:PATH`; and of these `base64:…` or `hex:…`."""
+    if text.startswith("env:"):
+        name = text[4:]
+        if not environ.get(name):
+            raise KeyUnusable(f"the environment variable {name} is not set")
+        text = environ[name]
+    elif text.startswith("file:"):
+        text = _first_line(text[5:])
+    try:
+        if text.startswith("base64:"):
+            return base64.b64decode(text[7:], validate=True)
+        if text.startswith("hex:"):
+            return bytes.fromhex(text[4:])
+        return text.encode("utf-8")
+    except (binascii.Error, ValueError):
+        raise KeyUnusable(f"the key is not valid {text.split(':')[0]}") from None
+
+
+def _first_line(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            if os.name == "posix" and stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+                raise KeyUnusable("the key file can be read by group or others (chmod 600 it)")
+            line = file.readline().rstrip("\r\n")
+    except OSError as error:
+        raise KeyUnusable(f"the key file can't be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise KeyUnusable("the key file is not UTF-8") from None
+    if not line:
+        raise KeyUnusable("the key file's first line is empty")
+    return line
+
+
+def check_aes_key(key: bytes) -> bytes:
+    """The key, if AES can use it."""
+    if len(key) not in (16, 24, 32):
+        raise KeyUnusable(f"an AES key has 16, 24 or 32 bytes, this one has {len(key)}")
+    return key
+
+
+def digest_size(hash_name: str) -> int:
+    """Bytes of a digest."""
+    return hashlib.new(hash_name).digest_size

@@ -1,0 +1,306 @@
+"""Everything that opens, reads and writes a DICOM file. (PS3.10)
+
+A window from the file's start is read and walked; it grows where the head is longer. A long untouched value is
+spliced from file to file. What the walk can't read as it stands is brought into its form first: deflated data is
+inflated, and a file whose encoding is odd is re-encoded by pydicom. What neither can read fails.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+import zlib
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from deid_batch import filemeta
+from deid_batch.engine import Deidentifier, Tail, Walk, read_instance
+from deid_batch.errors import FileError, NeedMore, OddEncoding, SetAside, Skipped, Unreadable
+from deid_batch.filemeta import FileMeta
+from deid_batch.methods import Instance
+from deid_batch.oddfile import reencode
+from deid_batch.wire import SEQUENCE_DELIMITATION, UNDEFINED, Encoding, read_item, tag_name
+
+MAX_HEAD = 256 << 20
+"""The most bytes of one file that are held in memory."""
+_FIRST_WINDOW = 64 << 10
+_PROBE_WINDOW = 8 << 10
+_BLOCK = 1 << 20
+
+
+_DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
+_TRANSFER_SYNTAX = re.compile(r"1\.2\.840\.10008\.1\.2(\.\d{1,3}){0,3}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """What was written in place of a file. Sizes are bytes; `hits` counts elements by the rule that decided."""
+
+    bytes_in: int
+    bytes_out: int
+    sha256: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    scope_id: str
+    counts: Counter[str]
+    hits: Counter[int]
+    warnings: int
+    detail: str = ""
+
+
+class Source(Protocol):
+    """Bytes by position."""
+
+    size: int
+
+    def read(self, start: int, count: int) -> bytes:
+        """`count` bytes from `start`, fewer at the end."""
+        ...
+
+
+class _File:
+    """A regular file."""
+
+    def __init__(self, path: str) -> None:
+        self._last = (0, -1, b"")
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        self._before = os.fstat(self._fd)
+        self.size = self._before.st_size
+        if not stat.S_ISREG(self._before.st_mode):
+            os.close(self._fd)
+            raise Skipped("not-regular")
+
+    def __enter__(self) -> _File:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+    def read(self, start: int, count: int) -> bytes:
+        if self._last[:2] == (start, count):
+            return self._last[2]
+        data = os.pread(self._fd, count, start)
+        while len(data) < count and (more := os.pread(self._fd, count - len(data), start + len(data))):
+            data += more
+        self._last = (start, count, data)
+        return data
+
+    def changed(self) -> bool:
+        """Whether somebody wrote to the file since it was opened."""
+        after = os.fstat(self._fd)
+        return (after.st_size, after.st_mtime_ns) != (self._before.st_size, self._before.st_mtime_ns)
+
+
+class _Memory:
+    """Bytes that are no file, or no more."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size = len(data)
+
+    def read(self, start: int, count: int) -> bytes:
+        return self._data[start : start + count]
+
+
+class _Sink:
+    """An output file: written in order, with its length and digest; deflated from a point on, if so begun."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all that was written."""
+        os.ftruncate(self._fd, 0)
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        self.written = 0
+        self.digest = hashlib.sha256()
+        self._deflate: zlib._Compress | None = None
+
+    def begin_deflate(self) -> None:
+        self._deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+
+    def write(self, data: bytes) -> None:
+        self._put(self._deflate.compress(data) if self._deflate else data)
+
+    def finish(self) -> None:
+        """Write what is left, at even length. (PS3.5 A.5)"""
+        if self._deflate:
+            self._put(self._deflate.flush())
+            self._put(b"\0" * (self.written % 2))
+
+    def splice(self, source: Source, start: int, stop: int) -> None:
+        """Copy bytes from the source as they are."""
+        while start < stop:
+            block = source.read(start, min(_BLOCK, stop - start))
+            if not block:
+                raise FileError("changed", "the file became shorter while it was read")
+            self.write(block)
+            start += len(block)
+
+    def _put(self, data: bytes) -> None:
+        self.digest.update(data)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+        self.written += len(data)
+
+
+def probe(path: str) -> Instance:
+    """A file's identity. Raises Skipped for what is no DICOM instance, Unreadable for what can't be read."""
+    with _File(path) as file:
+        source, meta = _opened(file)
+        instance, _ = _identified(source, meta, _PROBE_WINDOW)
+        return instance
+
+
+def rewrite(path: str, out: int, deidentifier: Deidentifier) -> Rewritten:
+    """Write a file's de-identified form to the open, empty file `out`. What can't be done raises FileError."""
+    with _File(path) as file:
+        sink = _Sink(out)
+        try:
+            rewritten = _deidentified(*_opened(file), sink, deidentifier)
+        except OddEncoding as odd:
+            sink.reset()
+            source = _Memory(reencode(_whole(file), odd))
+            rewritten = replace(_deidentified(*_opened(source), sink, deidentifier), detail="re-encoded")
+        if file.changed():
+            raise FileError("changed", "the file was written to while it was read")
+        return replace(rewritten, bytes_in=file.size)
+
+
+def _opened(source: Source) -> tuple[Source, FileMeta]:
+    """The source in the form that the walk reads, and its File Meta Information."""
+    data = source.read(0, _FIRST_WINDOW)
+    try:
+        meta = filemeta.read(data)
+    except NeedMore:
+        raise _truncated() from None
+    if meta is None:
+        raise Skipped("not-dicom")
+    if meta.sop_class_uid == filemeta.MEDIA_STORAGE_DIRECTORY:
+        raise Skipped("dicomdir")
+    syntax = meta.transfer_syntax_uid
+    if syntax and not _TRANSFER_SYNTAX.fullmatch(syntax):
+        raise FileError("unknown-transfer-syntax", tag_name(0x00020010))
+    if syntax in _DEFLATED:
+        return _Memory(_inflated(_whole(source)[meta.start :])), replace(meta, start=0)
+    return source, meta
+
+
+def _identified(source: Source, meta: FileMeta, window: int) -> tuple[Instance, Encoding]:
+    """(identity, encoding); the window grows until the identity is in it."""
+    while True:
+        data = source.read(0, window)
+        encoding = filemeta.encoding_of(meta, data)
+        try:
+            instance = read_instance(data, meta.start, encoding)
+        except NeedMore:
+            window = _wider(window, source)
+            continue
+        if not (instance.sop_class_uid and instance.sop_instance_uid):
+            raise FileError("no-sop-uid", "SOP Class UID or SOP Instance UID is missing")
+        return instance, encoding
+
+
+def _deidentified(source: Source, meta: FileMeta, sink: _Sink, deidentifier: Deidentifier) -> Rewritten:
+    instance, encoding = _identified(source, meta, _FIRST_WINDOW)
+    for scope in sorted(deidentifier.rules.required_scopes):
+        if not instance.scope_uid(scope):
+            raise SetAside("no-scope-uid", f"the file has no UID of the scope {scope}")
+    walk = Walk(deidentifier, instance, encoding)
+    tail = _fed(walk, source, 0, meta.start)
+    syntax = meta.transfer_syntax_uid or filemeta.syntax_of(encoding)
+    if walk.is_encapsulated and not meta.transfer_syntax_uid:
+        raise FileError("unknown-transfer-syntax", "encapsulated data without a Transfer Syntax UID")
+    sink.write(filemeta.write(walk.sop_class_uid, walk.sop_instance_uid, syntax))
+    if syntax in _DEFLATED:
+        sink.begin_deflate()
+    sink.write(walk.taken())
+    while tail is not None:
+        stop = _end_of_tail(source, tail, encoding)
+        if tail.is_kept:
+            sink.splice(source, tail.start, stop)
+        tail = _fed(walk, source, stop, 0)
+        sink.write(walk.taken())
+    sink.finish()
+    return Rewritten(
+        bytes_in=source.size,
+        bytes_out=sink.written,
+        sha256=sink.digest.hexdigest(),
+        sop_class_uid=walk.sop_class_uid,
+        transfer_syntax_uid=syntax,
+        scope_id=deidentifier.scope_id(instance),
+        counts=walk.counts,
+        hits=walk.hits,
+        warnings=walk.warnings,
+    )
+
+
+def _fed(walk: Walk, source: Source, base: int, pos: int) -> Tail | None:
+    """Walk the source from `base + pos` on, in a window that grows until it is wide enough."""
+    window = _FIRST_WINDOW
+    while True:
+        data = source.read(base, window)
+        try:
+            tail = walk.feed(data, pos, partial=base + len(data) < source.size)
+            return tail and tail._replace(start=base + tail.start)
+        except NeedMore:
+            window = _wider(window, source, base)
+
+
+def _end_of_tail(source: Source, tail: Tail, encoding: Encoding) -> int:
+    """Where a long value ends; that of an encapsulated one is found by its fragments. (PS3.5 A.4)"""
+    stop = tail.start
+    if tail.length != UNDEFINED:
+        stop += tail.length
+    else:
+        tag = 0
+        while tag != SEQUENCE_DELIMITATION:
+            header = source.read(stop, 8)
+            try:
+                tag, length = read_item(header, 0, len(header), encoding)
+            except NeedMore:
+                raise _truncated() from None
+            if length == UNDEFINED:
+                raise Unreadable("bad-sequence", "a fragment of undefined length")
+            stop += 8 + length
+    if stop > source.size:
+        raise _truncated()
+    return stop
+
+
+def _wider(window: int, source: Source, base: int = 0) -> int:
+    """A wider window; there is none where the whole source was in it already."""
+    if base + window >= source.size:
+        raise _truncated()
+    if window >= MAX_HEAD:
+        raise FileError("too-large", f"more than {MAX_HEAD >> 20} MiB that must be looked at")
+    return window * 8
+
+
+def _whole(source: Source) -> bytes:
+    if source.size > MAX_HEAD:
+        raise FileError("too-large", f"more than {MAX_HEAD >> 20} MiB that must be held in memory")
+    return source.read(0, source.size)
+
+
+def _inflated(data: bytes) -> bytes:
+    """The plain bytes of a deflated data set. (PS3.5 A.5)"""
+    inflate = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+    try:
+        plain = inflate.decompress(data, MAX_HEAD)
+    except zlib.error:
+        raise Unreadable("bad-deflate", "the deflated data can't be inflated") from None
+    if inflate.unconsumed_tail:
+        raise FileError("too-large", f"inflates to more than {MAX_HEAD >> 20} MiB")
+    if not inflate.eof:
+        raise _truncated()
+    return plain
+
+
+def _truncated() -> Unreadable:
+    return Unreadable("truncated", "the file ends inside a data element")

@@ -1,0 +1,89 @@
+"""The data dictionary: VR, VM and keyword of a tag. (PS3.6; PS3.5 6.2.2, 7.8)"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from pydicom._dicom_dict import DicomDictionary
+from pydicom.datadict import dictionary_keyword, dictionary_VM, dictionary_VR, private_dictionary_VR, tag_for_keyword
+
+from deid_batch.wire import VRS, tag_name
+
+_AMBIGUOUS = {"US or SS": "US", "OB or OW": "OW", "US or OW": "OW", "US or SS or OW": "OW", "OB/OW": "OW"}
+UNLIMITED = 1 << 30
+_NEWER = {
+    0x00081301: "SQ", 0x00081302: "SQ", 0x00081303: "SQ", 0x00081304: "SQ", 0x00100011: "SQ", 0x00100012: "LT",
+    0x00100013: "UT", 0x00100014: "SQ", 0x00100015: "SQ", 0x00100016: "UT", 0x00100041: "SQ", 0x00100042: "UT",
+    0x00100043: "SQ", 0x00100044: "SQ", 0x00100045: "UT", 0x00100046: "SQ", 0x00100047: "UR", 0x00102162: "UC",
+    0x0040A034: "DT", 0x0040A035: "DT", 0x0040B034: "DT", 0x0040B036: "DT", 0x0040B03B: "LT", 0x0040B03F: "LO",
+    0x0040E012: "UR", 0x3004007F: "LO",
+}  # fmt: skip
+"""Attributes of PS3.6 2026d that pydicom's dictionary (2024c) lacks."""
+
+
+def is_private(tag: int) -> bool:
+    """Whether the tag's group is odd. (PS3.5 7.8)"""
+    return bool(tag >> 16 & 1)
+
+
+def is_private_creator(tag: int) -> bool:
+    """Whether the element reserves a block of private elements. (PS3.5 7.8.1)"""
+    return is_private(tag) and 0x10 <= tag & 0xFFFF <= 0xFF
+
+
+def vr_of(tag: int, creator: str | None = None) -> str:
+    """The VR that the dictionary gives, e.g. `PN` or `US or SS`; `UN` where it knows none."""
+    if is_private_creator(tag):
+        return "LO"
+    try:
+        if is_private(tag):
+            return str(private_dictionary_VR(tag, creator)) if creator and tag & 0xFF00 else "UN"
+        return str(dictionary_VR(tag))
+    except KeyError:
+        return _NEWER.get(tag, "UN")
+
+
+def effective_vr(tag: int, written_vr: str, creator: str | None, *, signed: bool = False) -> str:
+    """The VR a value is to be read by: the written one, or for UN and implicit VR the dictionary's.
+
+    `signed` says how Pixel Representation decides between US and SS. (PS3.5 6.2.2, A.1)
+    """
+    if written_vr not in ("", "UN"):
+        return written_vr
+    known = vr_of(tag, creator)
+    if known in _AMBIGUOUS:
+        return "SS" if signed and known == "US or SS" else _AMBIGUOUS[known]
+    return known if known in VRS else "UN"
+
+
+def max_vm(tag: int) -> int:
+    """How many values a public element may have; UNLIMITED where the dictionary knows no bound."""
+    try:
+        most = str(dictionary_VM(tag)).rpartition("-")[2]
+    except KeyError:
+        return UNLIMITED
+    return int(most) if most.isdecimal() else UNLIMITED
+
+
+def name_of(tag: int) -> str:
+    """`(0010,0010) PatientName`, for messages."""
+    try:
+        return f"{tag_name(tag)} {dictionary_keyword(tag)}".rstrip()
+    except KeyError:
+        return tag_name(tag)
+
+
+@cache
+def _tags_by_folded_keyword() -> dict[str, int]:
+    return {entry[4].casefold(): tag for tag, entry in DicomDictionary.items() if entry[4]}
+
+
+def known_keywords() -> list[str]:
+    """All keywords of the dictionary, for the nearest name to a mistyped one."""
+    return [entry[4] for entry in DicomDictionary.values() if entry[4]]
+
+
+def tag_of_keyword(keyword: str) -> int | None:
+    """The tag of a keyword, written in any case."""
+    tag = tag_for_keyword(keyword)
+    return tag if tag is not None else _tags_by_folded_keyword().get(keyword.casefold())

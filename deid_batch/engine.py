@@ -1,0 +1,448 @@
+"""The walk: an encoded data set is read once, element by element, and only what a rule touches is written anew.
+
+This is the only code that changes the bytes of a data set. What it does not touch stays bit-identical.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from deid_batch import dictionary
+from deid_batch.crypto import derive
+from deid_batch.errors import BadValue, NeedMore, OddEncoding, Unreadable
+from deid_batch.methods import Change, Element, Instance
+from deid_batch.methods.base import Place
+from deid_batch.methods.refreshuid import new_uid
+from deid_batch.plans import FIXED, PLAIN_FORM, PRIVATE, SHORT_FORM, SPECIAL, TEXT, Plan, Plans
+from deid_batch.rules import RuleSet
+from deid_batch.values import text, uids
+from deid_batch.values.text import has_foreign_bytes
+from deid_batch.wire import (
+    IMPLICIT_LITTLE,
+    ITEM_DELIMITATION,
+    MAX_DEPTH,
+    MAX_SHORT_LENGTH,
+    OPAQUE_VRS,
+    PIXEL_DATA,
+    SEQUENCE_DELIMITATION,
+    TEXT_VRS,
+    UNDEFINED,
+    Encoding,
+    end_of_fragments,
+    end_of_items,
+    headers,
+    looks_like_items,
+    read_item,
+    tag_name,
+)
+
+COLUMNS = (
+    "kept", "redacted", "removed", "dateshifted", "cryptohashed", "encrypted", "perturbed", "substituted",
+    "uids_refreshed", "cleaned",
+)  # fmt: skip
+"""What elements are counted under; the audit log has a column for each."""
+
+SOP_CLASS_UID, SOP_INSTANCE_UID = 0x00080016, 0x00080018
+_CHARSET, _PIXEL_REPRESENTATION, _TRAILING_PADDING = 0x00080005, 0x00280103, 0xFFFCFFFC
+_LAST_OF_IDENTITY = 0x0020000E
+_MAX_CACHED_VALUE, _MAX_CACHED = 1024, 4096
+
+
+class Tail(NamedTuple):
+    """A long value that stays as it is (or goes whole) and need not be looked at: `length` may be UNDEFINED."""
+
+    start: int
+    length: int
+    is_kept: bool
+
+
+@dataclass(slots=True)
+class Frame:
+    """The data set or item that is being walked, and what holds in it."""
+
+    encoding: Encoding
+    plans: Plans
+    charset: bytes = b""
+    place: Place = ()
+    depth: int = 0
+    delimited: bool = False
+    signed: bool = False
+    last_tag: int = -1
+    creators: dict[int, str] = field(default_factory=dict)
+
+
+class Deidentifier:
+    """A rule set made ready for the work of one process."""
+
+    def __init__(self, rules: RuleSet, *, strict: bool = False) -> None:
+        self.rules = rules
+        self.strict = strict
+        self._plans: dict[tuple[Encoding, bool], Plans] = {}
+
+    def plans(self, encoding: Encoding, signed: bool) -> Plans:
+        """The compiled decisions for an encoding."""
+        key = encoding, signed
+        if key not in self._plans:
+            self._plans[key] = Plans(self.rules, encoding, signed=signed)
+        return self._plans[key]
+
+    def scope_id(self, instance: Instance) -> str:
+        """16 hex digits that files of one scope have in common and that tell nothing else; "" without a scope UID."""
+        uid = instance.scope_uid(self.rules.scope)
+        return derive(self.rules.uid_key, "scope", uid.encode()).hex()[:16] if uid else ""
+
+
+def read_instance(data: bytes, pos: int, encoding: Encoding) -> Instance:
+    """The identity of the instance whose data set begins at `pos`; nothing but the top level is looked at."""
+    found: dict[int, bytes] = {}
+    for header in headers(data, pos, len(data), encoding):
+        if header.tag > _LAST_OF_IDENTITY:
+            break
+        if header.tag in _IDENTITY:
+            found[header.tag] = data[header.start : header.start + header.length]
+    charset = found.get(_CHARSET, b"")
+    patient = [_patient_text(found.get(tag, b""), charset) for tag in (0x00100021, 0x00100020)]
+    uid = {tag: uids.text_of(value) for tag, value in found.items()}
+    return Instance(
+        uid.get(SOP_CLASS_UID, ""),
+        uid.get(SOP_INSTANCE_UID, ""),
+        uid.get(0x0020000D, ""),
+        uid.get(0x0020000E, ""),
+        "\0".join(patient) if patient[1] else "",
+    )
+
+
+_IDENTITY = frozenset({_CHARSET, SOP_CLASS_UID, SOP_INSTANCE_UID, 0x00100020, 0x00100021, 0x0020000D, 0x0020000E})
+
+
+def _patient_text(raw: bytes, charset: bytes) -> str:
+    try:
+        return text.decode(raw, "LO", charset).strip("\0 ")
+    except BadValue:
+        return raw.strip(b"\0 ").decode("latin-1")
+
+
+class Walk:
+    """The walk over one data set, and what was done: `counts` by column, `hits` by rule."""
+
+    def __init__(self, deidentifier: Deidentifier, instance: Instance, encoding: Encoding) -> None:
+        self._deidentifier = deidentifier
+        self._instance = instance
+        self._top = Frame(encoding, deidentifier.plans(encoding, signed=False))
+        self._partial = False
+        self._tail: Tail | None = None
+        self._out: list[bytes] = []
+        self.is_encapsulated = False
+        self.counts: Counter[str] = Counter()
+        self.hits: Counter[int] = Counter()
+        self.warnings = 0
+        self.sop_class_uid = instance.sop_class_uid
+        self.sop_instance_uid = instance.sop_instance_uid
+
+    def feed(self, data: bytes, pos: int, *, partial: bool) -> Tail | None:
+        """Walk the elements from `pos` on; `partial` says that the file goes on behind `data`.
+
+        Stops at a long value that need not be looked at, to be fed what comes behind it. Raises NeedMore where
+        anything else goes on behind `data`; the walk is then as before and may be fed more.
+        """
+        self._partial = partial
+        self._tail = None
+        before = replace(self._top, creators=dict(self._top.creators))
+        counted = self.counts.copy(), self.hits.copy(), self.warnings
+        try:
+            chunks, _ = self._data_set(data, pos, len(data), self._top)
+        except NeedMore:
+            self._top = before
+            self.counts, self.hits, self.warnings = counted
+            raise
+        self._out.extend([data[pos:]] if chunks is None else chunks)
+        return self._tail
+
+    def taken(self) -> bytes:
+        """What is to be written for the elements walked since this was last asked."""
+        taken = b"".join(self._out)
+        self._out.clear()
+        return taken
+
+    def _data_set(  # noqa: C901, PLR0912, PLR0915 - the hot loop
+        self, data: bytes, pos: int, end: int, frame: Frame
+    ) -> tuple[list[bytes] | None, int]:
+        """Walk a data set or an item: (what it becomes, or None where nothing changed; where it ends)."""
+        encoding, plans = frame.encoding, frame.plans
+        u16, u32 = encoding.u16.unpack_from, encoding.u32.unpack_from
+        key_size = 6 if encoding.explicit else 4
+        out: list[bytes] = []
+        run, kept, last_tag = pos, 0, frame.last_tag
+        while pos < end or frame.delimited:
+            if end - pos < 8:
+                if not frame.depth and not self._partial:
+                    out.append(data[run:pos])  # fewer bytes than a header has, behind the data set
+                    run = pos = end
+                    break
+                raise self._cut_off(data, end, "a data element")
+            header = data[pos : pos + key_size]
+            kind, form, tag, plan = plans[header]
+            if form == SHORT_FORM:
+                start = pos + 8
+                length = u16(data, pos + 6)[0]
+            elif form == PLAIN_FORM:
+                start = pos + 8
+                length = u32(data, pos + 4)[0]
+            else:
+                if end - pos < 12:
+                    raise self._cut_off(data, end, tag_name(tag))
+                start = pos + 12
+                length = u32(data, pos + 8)[0]
+            if tag <= last_tag:
+                if tag or frame.depth or data[pos:end].strip(b"\0"):
+                    raise OddEncoding("tag-order", f"{tag_name(tag)} stands behind {tag_name(last_tag)}")
+                if self._partial:
+                    raise NeedMore
+                out.append(data[run:pos])  # zeros behind the data set
+                run = pos = end
+                break
+            last_tag = tag
+            if kind == PRIVATE:
+                kind, _, _, plan = plans.private(header, tag, frame.creators.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF))
+            stop = start + length
+            if stop <= end and kind < SPECIAL:
+                if kind == TEXT:
+                    if has_foreign_bytes(data, start, stop):
+                        raise _swallowing(tag)
+                elif kind == FIXED and plan.is_swallowing(data, start, stop):
+                    raise _swallowing(tag)
+                kept += 1
+                pos = stop
+                continue
+            if frame.delimited and tag == ITEM_DELIMITATION:
+                if length:
+                    raise Unreadable("bad-sequence", "an item delimitation has a length")
+                pos = start
+                break
+            if self._is_tail(plan, frame, stop, end):
+                out.append(data[run:pos])
+                out.append(self._before_tail(data[pos:start], plan, Tail(start, length, plan.decision is None)))
+                run = pos = end
+                break
+            replacement, stop = self._element(data, pos, start, length, end, plan, frame)
+            plans = frame.plans
+            if replacement is not None:
+                out.append(data[run:pos])
+                out.append(replacement)
+                run = stop
+            pos = stop
+        frame.last_tag = last_tag
+        self.counts["kept"] += kept
+        if not out:
+            return None, pos
+        out.append(data[run:pos])
+        return out, pos
+
+    def _cut_off(self, data: bytes, end: int, what: str) -> Unreadable:
+        """The error for what goes on behind `end`."""
+        return (
+            NeedMore() if end == len(data) else Unreadable("bad-length", f"{what} goes on behind the end of its item")
+        )
+
+    def _is_tail(self, plan: Plan, frame: Frame, stop: int, end: int) -> bool:
+        """Whether a value at the top level goes on behind the bytes at hand and need not be looked at."""
+        if frame.depth or not self._partial or stop <= end or plan.vr == "UN" or plan.vr not in OPAQUE_VRS:
+            return False
+        return plan.decision is None or plan.decision.method.erases
+
+    def _before_tail(self, header: bytes, plan: Plan, tail: Tail) -> bytes:
+        """Mark the tail; what is to be written before it."""
+        self._tail = tail
+        self.is_encapsulated |= tail.length == UNDEFINED
+        if plan.decision is None:
+            self.counts["kept"] += 1
+            return header
+        return self._erased(plan, self._top, plan.vr)
+
+    def _element(
+        self, data: bytes, pos: int, start: int, length: int, end: int, plan: Plan, frame: Frame
+    ) -> tuple[bytes | None, int]:
+        """Treat an element that needs more than a check: (what it becomes, None if nothing changed; where it ends)."""
+        tag, stop = plan.tag, start + length
+        if tag >> 16 == 0xFFFE:
+            raise Unreadable("bad-sequence", f"{tag_name(tag)} stands where an element must begin")
+        if length == UNDEFINED:
+            if plan.vr in ("SQ", "UN") or plan.written_vr == "UN":
+                return self._sequence(data, pos, start, length, end, plan, frame)
+            return self._encapsulated(data, start, end, plan, frame)
+        if stop > end:
+            raise self._cut_off(data, end, tag_name(tag))
+        if not tag & 0xFFFF or tag == _TRAILING_PADDING:
+            return b"", stop
+        if plan.vr == "SQ" or (plan.vr == "UN" and _is_kept(plan) and looks_like_items(data, start, stop)):
+            return self._sequence(data, pos, start, length, end, plan, frame)
+        value = data[start:stop]
+        self._note(plan, value, frame)
+        return self._value(value, plan, frame), stop
+
+    def _note(self, plan: Plan, value: bytes, frame: Frame) -> None:
+        """Take in what an element says about those behind it."""
+        tag = plan.tag
+        if tag == _CHARSET:
+            frame.charset = value
+        elif tag == _PIXEL_REPRESENTATION:
+            frame.signed = value[:1] == b"\1" if frame.encoding.little else value[1:2] == b"\1"
+            frame.plans = self._deidentifier.plans(frame.encoding, frame.signed)
+        elif dictionary.is_private_creator(tag):
+            frame.creators[tag] = value.rstrip(b"\0 ").decode("latin-1")
+
+    def _value(self, value: bytes, plan: Plan, frame: Frame) -> bytes | None:
+        """What an element of this value becomes; b"" where it goes, None where nothing changed."""
+        vr, decision = plan.vr, plan.decision
+        is_text = vr in TEXT_VRS
+        if plan.is_swallowing(value, 0, len(value)):
+            raise _swallowing(plan.tag)
+        if decision is None:
+            self.counts["kept"] += 1
+            return None
+        method = decision.method
+        self.hits[decision.rule] += 1
+        is_empty = not value.strip(b"\0 ") if is_text else not value
+        if is_empty and not method.acts_on_empty:
+            self.counts["kept"] += 1
+            return None
+        change = self._change(value, plan, frame)
+        self.counts[method.column] += 1
+        self.warnings += change.warnings
+        if frame.depth == 0 and plan.tag in (SOP_CLASS_UID, SOP_INSTANCE_UID):
+            self._note_identity(plan.tag, change.value)
+        if change.value is None:
+            return b""
+        return None if change.value == value else self._written(plan, change.value, frame)
+
+    def _change(self, value: bytes, plan: Plan, frame: Frame) -> Change:
+        """The method's answer, remembered for as long as it may hold for other elements too."""
+        assert plan.decision is not None
+        method = plan.decision.method
+        little = frame.encoding.little or plan.written_vr == "UN"
+        token = method.cache_token(self._instance)
+        key = (value, frame.charset, little, token or "")
+        if token is not None and (known := plan.cache.get(key)) is not None:
+            return known
+        element = Element(
+            plan.tag, plan.decision.vr, self._instance, frame.place, frame.charset, little, self._deidentifier.strict
+        )
+        change = method.apply(value, element)
+        if token is not None and len(value) <= _MAX_CACHED_VALUE:
+            if len(plan.cache) >= _MAX_CACHED:
+                plan.cache.clear()
+            plan.cache[key] = change
+        return change
+
+    def _written(self, plan: Plan, value: bytes, frame: Frame) -> bytes:
+        """The element with another value."""
+        if frame.encoding.explicit and len(value) > MAX_SHORT_LENGTH and plan.written_vr not in OPAQUE_VRS:
+            self.warnings += 1
+        return frame.encoding.element(plan.tag, plan.written_vr, value)
+
+    def _note_identity(self, tag: int, value: bytes | None) -> None:
+        """Keep the File Meta Information in step with a data set whose identity changes."""
+        uid = uids.text_of(value) if value else ""
+        if tag == SOP_INSTANCE_UID:
+            key = self._deidentifier.rules.uid_key
+            self.sop_instance_uid = uid or new_uid(key, self._instance.sop_instance_uid)
+        elif uid:
+            self.sop_class_uid = uid
+
+    def _erased(self, plan: Plan, frame: Frame, vr: str) -> bytes:
+        """What a sequence or an encapsulated value becomes under a rule that does not keep it."""
+        assert plan.decision is not None
+        method = plan.decision.method
+        self.hits[plan.decision.rule] += 1
+        self.counts[method.column] += 1
+        element = Element(plan.tag, vr, self._instance, frame.place, frame.charset, frame.encoding.little)
+        change = method.apply(b"", element) if method.erases else method.give_up(element, "no value to treat")
+        self.warnings += change.warnings
+        if change.value is None:
+            return b""
+        return frame.encoding.element(plan.tag, plan.written_vr, b"")
+
+    def _keeps(self, plan: Plan) -> bool:
+        """Whether a sequence or an encapsulated value stays; a rule that keeps it is counted."""
+        if not _is_kept(plan):
+            return False
+        if plan.decision is not None:
+            self.hits[plan.decision.rule] += 1
+        self.counts["kept"] += 1
+        return True
+
+    def _encapsulated(self, data: bytes, start: int, end: int, plan: Plan, frame: Frame) -> tuple[bytes | None, int]:
+        """An encapsulated value: fragments, kept or erased as a whole. (PS3.5 A.4)"""
+        if plan.vr not in ("OB", "OW"):
+            raise Unreadable("bad-length", f"undefined length is not allowed for {tag_name(plan.tag)}")
+        if plan.tag not in PIXEL_DATA:
+            raise Unreadable("bad-length", f"{tag_name(plan.tag)} can't be encapsulated")
+        stop = end_of_fragments(data, start, end, frame.encoding)
+        self.is_encapsulated |= not frame.depth
+        if self._keeps(plan):
+            return None, stop
+        return self._erased(plan, frame, plan.vr), stop
+
+    def _sequence(
+        self, data: bytes, pos: int, start: int, length: int, end: int, plan: Plan, frame: Frame
+    ) -> tuple[bytes | None, int]:
+        """A sequence: its items first, then the rule for itself. (PS3.5 7.5)"""
+        delimited = length == UNDEFINED
+        end = end if delimited else start + length
+        encoding = IMPLICIT_LITTLE if plan.written_vr == "UN" else frame.encoding
+        if not self._keeps(plan):
+            stop = end_of_items(data, start, end, encoding, frame.depth + 1, delimited=delimited)
+            return self._erased(plan, frame, "SQ"), stop
+        content, stop = self._items(data, start, end, delimited, encoding, plan.tag, frame)
+        if content is None:
+            return None, stop
+        if delimited:
+            return data[pos:start] + content, stop
+        return frame.encoding.element(plan.tag, plan.written_vr, content), stop
+
+    def _items(
+        self, data: bytes, pos: int, end: int, delimited: bool, encoding: Encoding, tag: int, frame: Frame
+    ) -> tuple[bytes | None, int]:
+        """The items of a sequence: (what its value becomes, None if nothing changed; where it ends)."""
+        if frame.depth >= MAX_DEPTH:
+            raise Unreadable("too-deep", f"sequences nested more than {MAX_DEPTH} deep")
+        out: list[bytes] = []
+        run, number = pos, 0
+        plans = frame.plans if encoding is frame.encoding else self._deidentifier.plans(encoding, frame.signed)
+        while delimited or pos < end:
+            item_tag, length = read_item(data, pos, end, encoding)
+            start = pos + 8
+            if item_tag == SEQUENCE_DELIMITATION:
+                if not delimited:
+                    raise Unreadable("bad-sequence", "a delimitation inside a sequence of defined length")
+                pos = start
+                break
+            open_end = length == UNDEFINED
+            item_end = end if open_end else start + length
+            if item_end > end:
+                raise self._cut_off(data, end, f"an item of {tag_name(tag)}")
+            item = Frame(
+                encoding, plans, frame.charset, (frame.place, tag, number), frame.depth + 1, open_end, frame.signed
+            )
+            chunks, stop = self._data_set(data, start, item_end, item)
+            if chunks is not None:
+                out.append(data[run:pos])
+                content = b"".join(chunks)
+                out.append(data[pos:start] + content if open_end else encoding.item(content))
+                run = stop
+            pos = stop
+            number += 1
+        if not out:
+            return None, pos
+        out.append(data[run:pos])
+        return b"".join(out), pos
+
+
+def _is_kept(plan: Plan) -> bool:
+    return plan.decision is None or plan.decision.method.name == "keep"
+
+
+def _swallowing(tag: int) -> Unreadable:
+    return Unreadable("lying-length", f"{dictionary.name_of(tag)} holds bytes that its VR does not allow")

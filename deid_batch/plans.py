@@ -1,0 +1,112 @@
+"""Compiled decisions: what the walk does with an element, known by the first bytes of its header."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from deid_batch import dictionary
+from deid_batch.errors import OddEncoding
+from deid_batch.methods import Change
+from deid_batch.rules import Decision, RuleSet
+from deid_batch.values import text
+from deid_batch.wire import LONG_VRS, TEXT_VRS, VRS, WORD_SIZE, Encoding, tag_name
+
+MAX_PLANS = 20_000
+_FIXED_SIZE_VRS = frozenset("AT FD FL SL SS SV UL US UV".split())
+
+
+TEXT, FIXED, OPAQUE, SPECIAL, PRIVATE = range(5)
+"""How an element is passed; those below SPECIAL stay as they are once they are checked."""
+SHORT_FORM, LONG_FORM, PLAIN_FORM = range(3)
+"""Where an element's length stands: 2 bytes behind the VR, 4 bytes behind that, or 4 bytes behind the tag."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """What to do with the elements of one tag and VR."""
+
+    tag: int
+    written_vr: str
+    vr: str
+    decision: Decision | None
+    word: int = 1
+    longest: int = dictionary.UNLIMITED
+    """The size of one value and of all, where the VR has a fixed size."""
+    cache: dict[tuple[bytes, bytes, bool, str], Change] = field(default_factory=dict)
+
+    def is_swallowing(self, data: bytes, start: int, stop: int) -> bool:
+        """Whether a value can't be one of this VR, as when its length lies and it holds its neighbours."""
+        if self.vr in TEXT_VRS:
+            return text.has_foreign_bytes(data, start, stop)
+        return (stop - start) % self.word != 0 or stop - start > self.longest
+
+
+Entry = tuple[int, int, int, Plan]
+"""(kind, form of the length, tag, plan): what the loop needs first."""
+
+_STATEFUL = frozenset({0x00080005, 0x00080016, 0x00080018, 0x00280103, 0xFFFCFFFC})
+
+
+class Plans(dict[bytes, Entry]):
+    """The plans for one encoding, by the header's tag and VR as they are written; made when first asked for."""
+
+    def __init__(self, rules: RuleSet, encoding: Encoding, *, signed: bool) -> None:
+        super().__init__()
+        self._rules = rules
+        self._encoding = encoding
+        self._signed = signed
+        self._private: dict[tuple[bytes, str | None], Entry] = {}
+
+    def __missing__(self, header: bytes) -> Entry:
+        if len(self) > MAX_PLANS:
+            self.clear()
+        tag = self._encoding.read_tag(header, 0)
+        if dictionary.is_private(tag) and not dictionary.is_private_creator(tag):
+            vr = self._written_vr(header, tag)
+            entry: Entry = (PRIVATE, _form(tag, vr), tag, Plan(tag, vr, vr, None))
+        else:
+            entry = self._entry(header, tag, None)
+        self[header] = entry
+        return entry
+
+    def private(self, header: bytes, tag: int, creator: str | None) -> Entry:
+        """The plan for a private element of this creator."""
+        entry = self._private.get((header, creator))
+        if entry is None:
+            if len(self._private) > MAX_PLANS:
+                self._private.clear()
+            entry = self._private[header, creator] = self._entry(header, tag, creator)
+        return entry
+
+    def _written_vr(self, header: bytes, tag: int) -> str:
+        if not self._encoding.explicit or tag >> 16 == 0xFFFE:
+            return ""
+        vr = header[4:6].decode("latin-1")
+        if vr not in VRS:
+            raise OddEncoding("unknown-vr", f"the VR of {tag_name(tag)} is none of PS3.5 6.2")
+        return vr
+
+    def _entry(self, header: bytes, tag: int, creator: str | None) -> Entry:
+        written = self._written_vr(header, tag)
+        vr = dictionary.effective_vr(tag, written, creator, signed=self._signed)
+        decision = None if tag >> 16 == 0xFFFE else self._rules.decide(tag, vr, creator)
+        plan = Plan(tag, written, vr, decision)
+        if vr in _FIXED_SIZE_VRS:
+            plan.word = WORD_SIZE[vr]
+            plan.longest = plan.word * dictionary.max_vm(tag)
+        return _kind(plan), _form(tag, written), tag, plan
+
+
+def _form(tag: int, written_vr: str) -> int:
+    if not written_vr or tag >> 16 == 0xFFFE:
+        return PLAIN_FORM
+    return LONG_FORM if written_vr in LONG_VRS else SHORT_FORM
+
+
+def _kind(plan: Plan) -> int:
+    is_structure = not plan.tag & 0xFFFF or plan.tag >> 16 == 0xFFFE or dictionary.is_private_creator(plan.tag)
+    if plan.decision is not None or is_structure or plan.vr in ("SQ", "UN") or plan.tag in _STATEFUL:
+        return SPECIAL
+    if plan.vr in TEXT_VRS:
+        return TEXT
+    return FIXED if plan.vr in _FIXED_SIZE_VRS else OPAQUE

@@ -1,0 +1,1 @@
+"""Pure functions on values, one module per kind. (PS3.5 6.2)"""
