@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import os
@@ -63,14 +62,23 @@ def read_key(text: str, environ: Mapping[str, str] = os.environ) -> bytes:
         text = environ[name]
     elif text.startswith("file:"):
         text = _first_line(text[5:])
+    key = _decoded(text)
+    if not key:
+        raise KeyUnusable("the key is empty")
+    return key
+
+
+def _decoded(text: str) -> bytes:
+    form, _, digits = text.partition(":")
     try:
-        if text.startswith("base64:"):
-            return base64.b64decode(text[7:], validate=True)
-        if text.startswith("hex:"):
-            return bytes.fromhex(text[4:])
-        return text.encode("utf-8")
-    except (binascii.Error, ValueError):
-        raise KeyUnusable(f"the key is not valid {text.split(':')[0]}") from None
+        if form == "base64":
+            return base64.b64decode(digits, validate=True)
+        if form == "hex":
+            return bytes.fromhex(digits)
+        form = "UTF-8"
+        return text.encode()
+    except ValueError:
+        raise KeyUnusable(f"the key is not valid {form}") from None
 
 
 def _first_line(path: str) -> str:
@@ -83,6 +91,8 @@ def _first_line(path: str) -> str:
         raise KeyUnusable(f"the key file can't be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise KeyUnusable("the key file is not UTF-8") from None
+    except ValueError:
+        raise KeyUnusable("the key file's name is no path") from None
     if not line:
         raise KeyUnusable("the key file's first line is empty")
     return line

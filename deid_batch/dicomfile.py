@@ -18,7 +18,7 @@ from typing import Protocol
 
 from deid_batch import filemeta
 from deid_batch.engine import Deidentifier, Tail, Walk, read_instance
-from deid_batch.errors import FileError, NeedMore, OddEncoding, SetAside, Skipped, Unreadable
+from deid_batch.errors import FileError, NeedMore, OddEncoding, OutputError, SetAside, Skipped, Unreadable
 from deid_batch.filemeta import FileMeta
 from deid_batch.methods import Instance
 from deid_batch.oddfile import reencode
@@ -64,7 +64,7 @@ class Source(Protocol):
 class _File:
     """A regular file."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str | bytes) -> None:
         self._last = (0, -1, b"")
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         self._before = os.fstat(self._fd)
@@ -144,12 +144,15 @@ class _Sink:
     def _put(self, data: bytes) -> None:
         self.digest.update(data)
         view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError as error:
+            raise OutputError(error.errno, os.strerror(error.errno or 0)) from None
         self.written += len(data)
 
 
-def probe(path: str) -> Instance:
+def probe(path: str | bytes) -> Instance:
     """A file's identity. Raises Skipped for what is no DICOM instance, Unreadable for what can't be read."""
     with _File(path) as file:
         source, meta = _opened(file)
@@ -157,7 +160,7 @@ def probe(path: str) -> Instance:
         return instance
 
 
-def rewrite(path: str, out: int, deidentifier: Deidentifier) -> Rewritten:
+def rewrite(path: str | bytes, out: int, deidentifier: Deidentifier) -> Rewritten:
     """Write a file's de-identified form to the open, empty file `out`. What can't be done raises FileError."""
     with _File(path) as file:
         sink = _Sink(out)

@@ -25,9 +25,13 @@ from typing import ClassVar
 class DeidBatchError(Exception):
     """The root of the tree."""
 
+    exit_code: ClassVar[int] = 1
+
 
 class UsageError(DeidBatchError):
     """A wrong call or config; nothing was written."""
+
+    exit_code = 2
 
 
 class ConfigError(UsageError):
@@ -41,9 +45,17 @@ class ConfigError(UsageError):
 class SourceError(DeidBatchError):
     """SOURCE is missing, unreadable or holds no DICOM file."""
 
+    exit_code = 3
+
 
 class StoppedEarly(DeidBatchError):
     """The run can't go on for the machine's sake (disk full, OUT not writable, OUT held by another run)."""
+
+    exit_code = 5
+
+
+class OutputError(OSError):
+    """A fault of the place that is written to, not of the file that is read."""
 
 
 class FileError(DeidBatchError):

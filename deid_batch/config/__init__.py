@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from importlib import resources
 from pathlib import Path
 
 from deid_batch.config.jsonc import read
 from deid_batch.config.model import Config
 from deid_batch.config.native import read_native
-from deid_batch.config.problems import Place, Problem
+from deid_batch.config.problems import Place, Problem, printable
 from deid_batch.errors import ConfigError
 
 __all__ = ["Config", "load_config", "shipped_configs"]
@@ -40,7 +41,7 @@ def shipped_configs() -> dict[str, Path]:
 
 def _text_of(path_or_name: str) -> tuple[str, str]:
     path = Path(path_or_name)
-    if not path.exists() and path_or_name in shipped_configs():
+    if not os.path.isfile(path) and path_or_name in shipped_configs():
         path = shipped_configs()[path_or_name]
     try:
         return path.name, path.read_text(encoding="utf-8")
@@ -48,4 +49,4 @@ def _text_of(path_or_name: str) -> tuple[str, str]:
         raise ConfigError([Problem(Place(1, 1), "not UTF-8").shown(path.name)]) from None
     except OSError as error:
         names = ", ".join(shipped_configs())
-        raise ConfigError([f"{path_or_name}: {error.strerror}; the shipped configs are {names}"]) from None
+        raise ConfigError([printable(f"{path_or_name}: {error.strerror}; the shipped configs are {names}")]) from None

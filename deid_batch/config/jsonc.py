@@ -56,8 +56,9 @@ class Number(str):
 
 def read(text: str) -> tuple[Node | None, list[Problem]]:
     """The root value of a config's text, or None; and what is wrong with its form."""
+    text = text.removeprefix("\ufeff")
     try:
-        tree = _parser().parse(text.removeprefix("\ufeff"))
+        tree = _parser().parse(text)
         problems: list[Problem] = []
         return _node(tree, "", problems), problems
     except UnexpectedInput as error:
@@ -81,7 +82,7 @@ def _syntax_problem(error: UnexpectedInput, text: str) -> Problem:
 
 def _node(branch: _Branch, path: str, problems: list[Problem]) -> Node:
     if isinstance(branch, Token):
-        return Node(_scalar(branch), _place(branch, path), {})
+        return Node(_scalar(branch, path, problems), _place(branch, path), {})
     place = Place(branch.meta.line, branch.meta.column, path)
     if branch.data == "array":
         items = [_node(child, f"{path}[{number}]", problems) for number, child in enumerate(branch.children)]
@@ -90,7 +91,7 @@ def _node(branch: _Branch, path: str, problems: list[Problem]) -> Node:
     keys: dict[str, Place] = {}
     for member in branch.children:
         token, value = cast("Tree[Token]", member).children
-        name = str(json.loads(cast(Token, token)))
+        name = _string(cast(Token, token), path, problems)
         inside = f"{path}.{name}" if path else name
         if name in keys:
             problems.append(Problem(_place(cast(Token, token), inside), "this key stands twice"))
@@ -103,9 +104,17 @@ def _place(token: Token, path: str) -> Place:
     return Place(token.line or 1, token.column or 1, path)
 
 
-def _scalar(token: Token) -> str | bool | None:
+def _string(token: Token, path: str, problems: list[Problem]) -> str:
+    text = str(json.loads(token))
+    whole = text.encode("utf-8", "replace").decode()
+    if whole != text:
+        problems.append(Problem(_place(token, path), "half of a surrogate pair is no character"))
+    return whole
+
+
+def _scalar(token: Token, path: str, problems: list[Problem]) -> str | bool | None:
     if token.type == "STRING":
-        return str(json.loads(token))
+        return _string(token, path, problems)
     if token.type == "NUMBER":
         return Number(token)
     return {"true": True, "false": False, "null": None}[token]

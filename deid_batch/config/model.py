@@ -36,15 +36,16 @@ class Config:
         """What this config's methods need keys for."""
         return frozenset(rule.method.purpose for rule in self.rules if rule.method.purpose) | {"uid"}
 
-    def missing_keys(self, known: Mapping[str, bytes] | None = None) -> tuple[str, ...]:
+    def missing_keys(self) -> tuple[str, ...]:
         """The purposes for which neither a key nor a master key is given."""
-        have = {**(known or {}), **self.keys}
-        return () if "master" in have else tuple(p for p in crypto.PURPOSES if p in self.purposes and p not in have)
+        if "master" in self.keys:
+            return ()
+        return tuple(purpose for purpose in crypto.PURPOSES if purpose in self.purposes and purpose not in self.keys)
 
     def settled(self, known: Mapping[str, bytes], first_day: date) -> RuleSet:
         """The rule set, with every key and the reference date in place.
 
-        `known` holds keys that the config does not give, by purpose; the config's own win.
+        `known` holds keys that the config does not give, by purpose.
         """
         keys = {**known, **self.keys}
         ring = {purpose: _key_for(purpose, keys) for purpose in self.purposes}

@@ -124,10 +124,11 @@ def _read_method(node: Node, method_class: type[Method], parameters: dict[str, A
 
 def _check_pair(node: Node, selector: Selector, method: Method, report: Report) -> None:
     """Report a replacement that is no value of what the rule selects."""
-    vr = selector.vr if isinstance(selector, VRIs) else ""
-    if isinstance(selector, TagIs):
-        vr = dictionary.effective_vr(selector.tag, "", None)
-    if vr in ("", "UN") or not isinstance(method, Substitute):
+    if not isinstance(method, Substitute):
         return
+    if isinstance(selector, VRIs):
+        vr = selector.vr
+    elif not isinstance(selector, TagIs) or (vr := dictionary.effective_vr(selector.tag, "", None)) == "UN":
+        return  # several VRs, or one that the dictionary does not know
     if why := method.unfit_for(vr):
         report(Problem(node.value.get("replaceWith", node).place, why))

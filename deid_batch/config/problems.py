@@ -28,7 +28,12 @@ class Problem:
         """`cfg.json:12:17 dicomTagRules[2].method: unknown method …`."""
         where = f"{name}:{self.place.line}:{self.place.column}"
         text = f"warning: {self.text}" if self.is_warning else self.text
-        return f"{where} {self.place.path}: {text}" if self.place.path else f"{where}: {text}"
+        return printable(f"{where} {self.place.path}: {text}" if self.place.path else f"{where}: {text}")
+
+
+def printable(line: str) -> str:
+    """A line for the terminal, whatever letters a config or a path puts into it."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in line)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

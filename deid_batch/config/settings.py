@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from datetime import date
@@ -56,16 +55,18 @@ def unknown_key(node: Node, name: str, known: Iterable[str]) -> Problem:
 def convert(node: Node, kind: Any, report: Report) -> Any:
     """A setting's value as `kind`, or None with a problem reported."""
     value = node.value
-    if isinstance(value, (dict, list)):
+    if isinstance(value, (dict, list)) or (isinstance(value, bool) and kind is not bool):
         report(Problem(node.place, f"{node.kind} can't stand here"))
         return None
-    if isinstance(value, str):
-        value = _spelled(value.strip(), kind)
     try:
+        if isinstance(value, str):
+            value = _spelled(value.strip(), kind)
         return _adapter(kind).validate_python(value)
     except ValidationError as error:
         report(Problem(node.place, _wording(error)))
-        return None
+    except ValueError:
+        report(Problem(node.place, "must be a day, such as 2026-01-31"))
+    return None
 
 
 def convert_key(node: Node, purpose: str, report: Report) -> bytes:
@@ -92,13 +93,13 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def _spelled(text: str, kind: Any) -> str:
-    """Choices in the case they are defined in, days in ISO form."""
+def _spelled(text: str, kind: Any) -> str | date:
+    """Choices in the case they are defined in, days as such."""
     for choice in _choices(kind):
         if choice.casefold() == text.casefold():
             return choice
     if date in (kind, *get_args(kind)):
-        return re.sub(r"^(\d{4})(\d\d)(\d\d)$", r"\1-\2-\3", text)
+        return date.fromisoformat(text)
     return text
 
 

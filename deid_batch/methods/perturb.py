@@ -68,7 +68,7 @@ class Perturb(ValueMethod):
         fraction = exact.subtract(exact.divide(Decimal(seed), Decimal(_STEPS - 1)), Decimal("0.5"))
         noise = exact.multiply(fraction, self.span)
         if self.range_type == "Proportional":
-            noise = exact.multiply(noise, abs(number))
+            noise = exact.multiply(noise, number.copy_abs())
         return numbers.rounded(exact.add(number, noise), self.round_to)
 
     def _seed(self, number: Decimal, element: Element, place: int) -> int:
@@ -76,6 +76,6 @@ class Perturb(ValueMethod):
             drawn_for = f"{element.instance.sop_instance_uid} {written_place(element.place)}[{place}]"
         else:
             drawn_for = element.instance.scope_uid(self.perturb_scope)
-        written = str(number.normalize(numbers.EXACT))
+        written = str(number.normalize(numbers.EXACT)) if number else "0"
         inputs = drawn_for.encode(), f"{element.tag:08X}".encode(), written.encode()
         return int.from_bytes(crypto.derive(self.key, "perturb", *inputs)[:8], "big")

@@ -32,11 +32,12 @@ class Substitute(ValueMethod):
                 return f"the replacement is no number, VR {vr} holds numbers"
             fits = numbers.as_word(number, vr) == number or vr in ("FL", "OF")
             return "" if fits else f"VR {vr} can't hold the replacement"
-        single = vr in text.SINGLE_VALUED or "\\" not in self.replace_with
-        fits = single and text.conforms(self.replace_with, vr)
+        fits = text.conforms(self.replace_with, vr)
         return "" if fits else f"the replacement is no valid value of VR {vr}"
 
     def treat(self, value: str, element: Element, number: int) -> str:
+        if "\\" in self.replace_with and element.vr not in text.SINGLE_VALUED:
+            raise BadValue("the replacement is more than one value")
         return self.replace_with
 
     def apply_binary(self, value: bytes, element: Element) -> Change:

@@ -10,7 +10,7 @@ from deid_batch.errors import BadValue
 _DA = re.compile(r"(\d{4})(\.?)(\d\d)\2(\d\d)", re.ASCII)
 _DT = re.compile(
     r"(?P<year>\d{4})(?:(?P<month>\d\d)(?:(?P<day>\d\d)(?P<time>\d\d(?:\d\d(?:\d\d(?:\.\d{1,6})?)?)?)?)?)?"
-    r"(?P<offset>[+-]\d{4})?",
+    r"(?P<offset>[+-](?:0\d|1[0-4])[0-5]\d)?",
     re.ASCII,
 )
 _AGE_CAP_YEARS = 89

@@ -51,18 +51,14 @@ def rounded(number: Decimal, decimals: int) -> Decimal:
 
 def format_ds(number: Decimal) -> str:
     """A DS of at most 16 characters, with as many of the number's digits as fit."""
-    text = format(number, "f")
-    if len(text) <= _MAX_DS:
+    if number.adjusted() < _MAX_DS and len(text := format(number, "f")) <= _MAX_DS:
         return text
-    whole = len(text.partition(".")[0])
-    if whole + 2 <= _MAX_DS and (abs(number) >= Decimal("0.001") or number == 0):
-        return format(rounded(number, _MAX_DS - whole - 1), "f")
-    if whole <= _MAX_DS and abs(number) >= 1:
-        return format(rounded(number, 0), "f")
-    digits = _MAX_DS
-    while len(text := f"{number:.{digits}E}") > _MAX_DS:
-        digits -= 1
-    return text
+    for digits in range(_MAX_DS, 0, -1):
+        shorter = Context(digits, ROUND_HALF_EVEN).plus(number)
+        for text in (format(shorter, form) for form in ("f", "E") if form == "E" or shorter.adjusted() < _MAX_DS):
+            if len(text) <= _MAX_DS:
+                return text
+    raise BadValue("too large for a DS")
 
 
 def format_is(number: Decimal) -> str:
@@ -96,7 +92,7 @@ def as_word(number: Decimal, vr: str) -> int | float:
     code = _FORMATS[vr]
     if vr in _FLOATS:
         limit = _FLOAT_MAX[code]
-        return float(min(max(number, -limit), limit))
+        return float(min(max(number, limit.copy_negate()), limit))
     bits = 8 * struct.calcsize("<" + code)
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if code.islower() else (0, 2**bits - 1)
     return int(min(max(rounded(number, 0), Decimal(low)), Decimal(high)))

@@ -17,10 +17,14 @@ CHARSET_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 
 _DELIMITERS = {"PN": {0x0D, 0x0A, 0x09, 0x0C, 0x5C, 0x3D, 0x5E}}
 _TEXT_DELIMITERS = {0x0D, 0x0A, 0x09, 0x0C, 0x5C}
+_TO_GB2312 = "\x1b$)A"
+"""The one escape sequence that pydicom leaves in what it decodes. (PS3.3 C.12.1.1.2)"""
 _MAX_LENGTH = {
     "AE": 16, "AS": 4, "CS": 16, "DA": 8, "DS": 16, "DT": 26, "IS": 12, "LO": 64, "LT": 10240, "PN": 64,
     "SH": 16, "ST": 1024, "TM": 16, "UI": 64,
 }  # fmt: skip
+_ONE_LINE = re.compile(r"[^\x00-\x1f\x7f\\]*")
+_LINES = re.compile(r"[^\x00-\x08\x0b\x0e-\x1f\x7f]*")
 _FORM = {
     "AE": re.compile(r"[ -\[\]-~]*", re.ASCII),
     "AS": re.compile(r"\d{3}[DWMY]", re.ASCII),
@@ -29,8 +33,16 @@ _FORM = {
     "DS": re.compile(r" *[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)? *", re.ASCII),
     "DT": re.compile(r"\d{4}(\d\d){0,5}(\.\d{1,6})?([+-]\d{4})?", re.ASCII),
     "IS": re.compile(r" *[+-]?\d+ *", re.ASCII),
+    "LO": _ONE_LINE,
+    "LT": _LINES,
+    "PN": _ONE_LINE,
+    "SH": _ONE_LINE,
+    "ST": _LINES,
     "TM": re.compile(r"\d\d(\d\d(\d\d(\.\d{1,6})?)?)?|\d\d:\d\d(:\d\d(\.\d{1,6})?)?", re.ASCII),
+    "UC": _ONE_LINE,
     "UI": re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*", re.ASCII),
+    "UR": re.compile(r"[!-~]*"),
+    "UT": _LINES,
 }
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 
@@ -56,7 +68,8 @@ def decode(raw: bytes, vr: str, charset: bytes) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            return str(decode_bytes(raw, list(encodings), _DELIMITERS.get(vr, _TEXT_DELIMITERS)))
+            decoded = str(decode_bytes(raw, list(encodings), _DELIMITERS.get(vr, _TEXT_DELIMITERS)))
+            return decoded.replace(_TO_GB2312, "")
         except (UserWarning, UnicodeError, LookupError):
             raise BadValue("not text in its character set") from None
 
@@ -70,9 +83,14 @@ def encode(text: str, vr: str, charset: bytes) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            return bytes(encode_string(text, list(encodings_of(charset))))
+            # every delimiter ends what an escape sequence set (PS3.5 6.1.2.5.3)
+            pieces = [piece for piece in re.split(r"([\t\n\f\r^=])", text) if piece]
+            encoded = b"".join(encode_string(piece, list(encodings_of(charset))) for piece in pieces)
         except (UserWarning, UnicodeError, LookupError):
             raise BadValue("letters that the character set lacks") from None
+    if decode(encoded, vr, charset) != text:
+        raise BadValue("letters that the character set lacks")
+    return encoded
 
 
 def split(raw: bytes, vr: str, charset: bytes) -> list[str]:

@@ -1,0 +1,67 @@
+"""The audit log: CSV, one row per file. (RFC 4180)"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+from deid_batch.engine import COLUMNS as COUNT_COLUMNS
+
+COLUMNS = (
+    "time_utc", "status", "reason", "detail", "source", "output", "scope_id", "sop_class_uid",
+    "transfer_syntax_uid", "bytes_in", "bytes_out", "sha256_out", *COUNT_COLUMNS, "warnings", "seconds",
+)  # fmt: skip
+_DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
+
+
+class AuditLog:
+    """A log that rows are appended to, each on disk's way as soon as it is written."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file: TextIO | None = None
+
+    def rewrite(self, rows: Iterable[Sequence[object]]) -> None:
+        """Put exactly these rows into the log, in the place of what it held."""
+        self.close()
+        fresh = f"{self._path}.new"
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(_line(COLUMNS))
+            file.writelines(map(_line, rows))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(fresh, self._path)
+
+    def append(self, rows: Iterable[Sequence[object]]) -> None:
+        """Add rows at the end and flush them."""
+        if self._file is None:
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            self._file = open(descriptor, "w", encoding="utf-8", newline="")  # noqa: SIM115
+        self._file.write("".join(map(_line, rows)))
+        self._file.flush()
+
+    def close(self) -> None:
+        """Leave the log as it is on disk."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def shown_path(path: bytes) -> str:
+    """A relative path as the log writes it: it begins with `./`; bytes that are no UTF-8 are written as `\\xff`."""
+    return "./" + path.decode("utf-8", "backslashreplace")
+
+
+def _line(row: Iterable[object]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer).writerow([_cell(value) for value in row])
+    return buffer.getvalue()
+
+
+def _cell(value: object) -> object:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_DANGEROUS) else value

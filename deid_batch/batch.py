@@ -1,0 +1,269 @@
+"""A whole run: scan, de-identify in parallel, keep the books."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from types import FrameType
+
+from deid_batch import __version__, crypto, workspace
+from deid_batch.audit import AuditLog
+from deid_batch.config import Config
+from deid_batch.errors import FileError, Skipped, UsageError
+from deid_batch.ledger import Found, Ledger
+from deid_batch.plan import Job, cut_into_jobs, portions
+from deid_batch.pool import LocalPool
+from deid_batch.progress import Progress
+from deid_batch.rules import RuleSet
+from deid_batch.scan import Passed, find_files
+from deid_batch.worker import JobResult, Setting, deidentify, failure_row, probe
+
+_PROBES_A_JOB = 256
+_FOUND_A_TRANSACTION = 4096
+_KEY_STATE, _DATE_STATE = "key ", "reference date"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is to be done; paths are as the user wrote them."""
+
+    source: str
+    out: str
+    jobs: int
+    work: str
+    audit: str
+    overwrite: bool = False
+    dry_run: bool = False
+    strict: bool = False
+    max_failures: int | None = None
+
+
+@dataclass
+class Summary:
+    """What a run came to; of a continued one, the whole.
+
+    `outcomes`: (status, reason, files, bytes in, bytes out). `failures`: (reason, detail, files).
+    """
+
+    outcomes: list[tuple[str, str, int, int, int]] = field(default_factory=list)
+    totals: dict[str, int] = field(default_factory=dict)
+    unmatched: list[str] = field(default_factory=list)
+    generated_keys: list[str] = field(default_factory=list)
+    failures: list[tuple[str, str, int]] = field(default_factory=list)
+    files_now: int = 0
+    bytes_now: int = 0
+    gone: int = 0
+    remaining: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False
+    stopped: str = ""
+
+    def files(self, *statuses: str) -> int:
+        """How many files have one of these statuses."""
+        return sum(files for status, _, files, _, _ in self.outcomes if status in statuses)
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code that tells of this run."""
+        if self.interrupted:
+            return 130
+        if self.stopped:
+            return 5
+        if not self.files("written", "set-aside", "failed"):
+            return 3
+        return 1 if self.files("failed", "set-aside") else 0
+
+
+def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
+    """De-identify SOURCE into OUT. Raises UsageError, SourceError or StoppedEarly where nothing can be done."""
+    began = time.monotonic()
+    workspace.check_places(options.source, options.out, options.work, options.audit)
+    with ExitStack() as stack:
+        work = options.work
+        if options.dry_run:
+            work = stack.enter_context(tempfile.TemporaryDirectory(prefix="deid_batch-"))
+        else:
+            workspace.prepare_work(work, options.out, overwrite=options.overwrite)
+            stack.enter_context(workspace.locked(work))
+        ledger = Ledger(os.path.join(work, workspace.LEDGER_NAME))
+        stack.callback(ledger.close)
+        summary = Summary()
+        rules = _settled(config, options, ledger, summary)
+        area = work
+        if not options.dry_run:
+            workspace.prepare_out(options.out)
+            area = stack.enter_context(workspace.temporary_area(work, options.out))
+        audit = AuditLog(os.path.join(work, "audit.csv") if options.dry_run else options.audit)
+        stack.callback(audit.close)
+        setting = Setting(
+            os.fsencode(options.source),
+            os.fsencode(options.out),
+            os.fsencode(area),
+            rules,
+            options.strict,
+            options.dry_run,
+        )
+        _Run(options, setting, ledger, audit, progress, summary).do()
+        _sum_up(ledger, rules, summary)
+    summary.seconds = time.monotonic() - began
+    return summary
+
+
+class _Run:
+    """The work of one run, between the opening and the closing of the books."""
+
+    def __init__(
+        self, options: Options, setting: Setting, ledger: Ledger, audit: AuditLog, progress: Progress, summary: Summary
+    ) -> None:
+        self._options = options
+        self._setting = setting
+        self._ledger = ledger
+        self._audit = audit
+        self._progress = progress
+        self._summary = summary
+        self._failures = 0
+
+    def do(self) -> None:
+        """Scan, then de-identify what is not done yet."""
+        with self._signals_heeded(), LocalPool(self._options.jobs, self._setting) as pool:
+            passed = self._find()
+            self._audit.rewrite(self._ledger.rows())
+            self._record(JobResult(passed))
+            paths = portions(self._ledger.unprobed(), _PROBES_A_JOB)
+            self._work_through(pool, "scan", probe, map(Job, paths))
+            self._work_through(pool, "de-identify", deidentify, cut_into_jobs(self._ledger.todo()))
+        self._audit.rewrite(self._ledger.rows())
+
+    def _find(self) -> list[tuple[bytes, tuple[object, ...]]]:
+        """Take all files under SOURCE into the ledger; the rows of what is not looked into."""
+        run = self._ledger.begin_run()
+        passed = []
+        for portion in portions(find_files(self._setting.source), _FOUND_A_TRANSACTION):
+            found = [entry if isinstance(entry, Found) else Found(entry.path, 0, 0) for entry in portion]
+            self._remove_outputs(self._ledger.found(run, found))
+            passed += [(e.path, failure_row(e.path, _reason_of(e))) for e in portion if isinstance(e, Passed)]
+        self._summary.gone = self._ledger.finish_scan(run)
+        self._ledger.reopen(path for path, size in self._ledger.written() if self._size_in_out(path) != size)
+        return passed
+
+    def _size_in_out(self, path: bytes) -> int:
+        try:
+            return os.stat(os.path.join(self._setting.out, path)).st_size
+        except OSError:
+            return -1
+
+    def _remove_outputs(self, paths: Iterable[bytes]) -> None:
+        """Take away what was made of inputs that are not what they were."""
+        for path in paths:
+            if not self._options.dry_run and self._size_in_out(path) >= 0:
+                os.unlink(os.path.join(self._setting.out, path))
+
+    def _work_through(self, pool: LocalPool, name: str, task: Callable[[Job], JobResult], jobs: Iterable[Job]) -> None:
+        """Have jobs done and note their results as they come."""
+        with self._progress.phase(name, self._ledger.remaining()) as advance:
+            for job, answer in pool.run(task, jobs, self._goes_on):
+                result = answer or JobResult([(path, failure_row(path, _KILLED)) for path in job.paths])
+                self._ledger.probed(result.scopes)
+                failures = self._record(result)
+                advance(len(job.paths), result.size, failures)
+                if task is deidentify:
+                    self._summary.files_now += len(result.rows)
+                    self._summary.bytes_now += result.size
+
+    def _record(self, result: JobResult) -> int:
+        """Note what became of files; how many failed. Too many failures, or a fault of the machine, end the run."""
+        self._ledger.done(result.rows, result.hits)
+        self._audit.append(row for _, row in result.rows)
+        failures = sum(row[1] == "failed" for _, row in result.rows)
+        self._failures += failures
+        limit = self._options.max_failures
+        if limit is not None and self._failures > limit:
+            self._summary.stopped = self._summary.stopped or f"more than {limit} files failed"
+        self._summary.stopped = self._summary.stopped or result.fault
+        return failures
+
+    def _goes_on(self) -> bool:
+        return not self._summary.interrupted and not self._summary.stopped
+
+    @contextmanager
+    def _signals_heeded(self) -> Iterator[None]:
+        """The first signal lets the jobs under way finish, the second stops at once."""
+
+        def heed(_number: int, _frame: FrameType | None) -> None:
+            if self._summary.interrupted:
+                raise KeyboardInterrupt
+            self._summary.interrupted = True
+
+        before = {number: signal.signal(number, heed) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+_KILLED = FileError("worker-died", "the file ended its worker process twice")
+
+
+def _reason_of(entry: Passed) -> FileError:
+    return FileError("unreadable") if entry.reason == "unreadable" else Skipped(entry.reason)
+
+
+def _settled(config: Config, options: Options, ledger: Ledger, summary: Summary) -> RuleSet:
+    """The rule set with its keys; those that nobody gave are drawn at random once per work directory."""
+    missing = config.missing_keys()
+    kept = {purpose: ledger.remembered(_KEY_STATE + purpose) for purpose in missing}
+    keys = {purpose: key or secrets.token_bytes(32) for purpose, key in kept.items()}
+    day = (ledger.remembered(_DATE_STATE) or datetime.now(UTC).date().isoformat().encode()).decode()
+    rules = config.settled(keys, date.fromisoformat(day))
+    _check_agreement(_marks(options, rules), options, ledger)
+    drawn = {_KEY_STATE + purpose: keys[purpose] for purpose in missing}
+    ledger.remember({**drawn, **_marks(options, rules), _DATE_STATE: day.encode()})
+    used = {rule.method.purpose for rule in rules.rules}
+    summary.generated_keys = [purpose for purpose in missing if purpose in used]
+    return rules
+
+
+def _marks(options: Options, rules: RuleSet) -> dict[str, bytes]:
+    """What must be the same in all runs into one OUT, in forms that give no key away."""
+    written = repr([(rule.selector, rule.method) for rule in rules.rules])
+    keys = [crypto.fingerprint(rules.uid_key)]
+    keys += [crypto.fingerprint(key) for rule in rules.rules if (key := getattr(rule.method, "key", b""))]
+    return {
+        "source": os.fsencode(os.path.realpath(options.source)),
+        "config": hashlib.sha256(written.encode()).digest(),
+        "keys": " ".join(keys).encode(),
+        "version": __version__.encode(),
+        "validate-output": str(options.strict).encode(),
+    }
+
+
+def _check_agreement(marks: Mapping[str, bytes], options: Options, ledger: Ledger) -> None:
+    """Refuse to mix two runs in one OUT; with `overwrite`, clear away what the earlier one wrote."""
+    earlier = {name: ledger.remembered(name) for name in marks}
+    if options.overwrite:
+        for path, _ in ledger.written():
+            output = os.path.join(os.fsencode(options.out), path)
+            if os.path.exists(output):
+                os.unlink(output)
+        ledger.clear()
+    elif differing := [name for name, mark in marks.items() if earlier[name] not in (None, mark)]:
+        what = ", ".join(differing)
+        raise UsageError(f"OUT was begun with another {what}; use the same, another OUT, or --overwrite")
+
+
+def _sum_up(ledger: Ledger, rules: RuleSet, summary: Summary) -> None:
+    hits = ledger.hits()
+    summary.outcomes = ledger.outcomes()
+    summary.totals = ledger.totals()
+    summary.remaining = ledger.remaining()
+    summary.failures = ledger.failures()
+    summary.unmatched = [f"{rule.place} {rule.written}" for i, rule in enumerate(rules.rules) if not hits[i]]

@@ -1,0 +1,197 @@
+"""The run's state: one SQLite file in the work directory, so that a run can be interrupted and go on.
+
+It holds one row per file, the keys drawn at random, and what must not change between one run and the next.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from deid_batch.audit import COLUMNS
+
+_COUNTED = COLUMNS[COLUMNS.index("kept") : -1]
+_CLEARED = ", ".join(f'"{column}" = NULL' for column in COLUMNS)
+_PAGE = 10_000
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS rule (number INTEGER PRIMARY KEY, hits INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS file (
+    path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, run INTEGER NOT NULL,
+    scope TEXT, {", ".join(f'"{column}"' for column in COLUMNS)}
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS todo ON file (scope, path) WHERE status IS NULL;
+"""
+
+
+class Found(NamedTuple):
+    """A file under SOURCE: its path from there, in bytes, and what tells whether it has changed."""
+
+    path: bytes
+    size: int
+    mtime_ns: int
+
+
+class Todo(NamedTuple):
+    """A file that is still to be done, and the scope it belongs to."""
+
+    scope: str
+    path: bytes
+    size: int
+
+
+class Ledger:
+    """The state of one OUT. Every method that changes something is one transaction."""
+
+    def __init__(self, path: str) -> None:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def clear(self) -> None:
+        """Forget all files; state stays."""
+        with self._transaction():
+            self._db.execute("DELETE FROM file")
+            self._db.execute("DELETE FROM rule")
+
+    def remembered(self, name: str) -> bytes | None:
+        """A piece of state, or None."""
+        row = self._db.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
+        return bytes(row[0]) if row else None
+
+    def remember(self, state: Mapping[str, bytes]) -> None:
+        """Keep pieces of state; they are on disk when this returns."""
+        with self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state.items())
+        self._db.execute("PRAGMA wal_checkpoint(FULL)")
+
+    def begin_run(self) -> int:
+        """The number of a new run."""
+        number = int(self.remembered("run") or b"0") + 1
+        self.remember({"run": b"%d" % number})
+        return number
+
+    def found(self, run: int, files: Sequence[Found]) -> list[bytes]:
+        """Take in files that a scan found. One that has changed is to be done again; of those, the written ones."""
+        changed = [file for file in files if self._has_changed(file)]
+        with self._transaction():
+            self._db.executemany(
+                "INSERT INTO file (path, size, mtime_ns, run) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE "
+                "SET run = excluded.run",
+                [(*file, run) for file in files],
+            )
+            self._db.executemany(
+                f"UPDATE file SET size = ?2, mtime_ns = ?3, scope = NULL, {_CLEARED} WHERE path = ?1", changed
+            )
+        return [file.path for file in changed]
+
+    def _has_changed(self, file: Found) -> bool:
+        known = self._db.execute("SELECT size, mtime_ns FROM file WHERE path = ?", (file.path,)).fetchone()
+        return known is not None and known != (file.size, file.mtime_ns)
+
+    def finish_scan(self, run: int) -> int:
+        """Forget files that are gone from SOURCE, and the failures of earlier runs; how many are gone."""
+        with self._transaction():
+            gone = self._db.execute("DELETE FROM file WHERE run != ?", (run,)).rowcount
+            self._db.execute(f"UPDATE file SET {_CLEARED} WHERE status = 'failed'")
+        return gone
+
+    def written(self) -> Iterator[tuple[bytes, int]]:
+        """(path, size of its output) of all files that were written."""
+        query = "SELECT path, bytes_out FROM file WHERE status = 'written' AND path > ? ORDER BY path"
+        return self._pages(query, 1)
+
+    def reopen(self, paths: Iterable[bytes]) -> None:
+        """Let files be done again."""
+        with self._transaction():
+            self._db.executemany(f"UPDATE file SET {_CLEARED} WHERE path = ?", [(path,) for path in paths])
+
+    def unprobed(self) -> Iterator[bytes]:
+        """Paths of files whose scope is not known yet."""
+        query = "SELECT path FROM file WHERE status IS NULL AND scope IS NULL AND path > ? ORDER BY path"
+        return (row[0] for row in self._pages(query, 1))
+
+    def probed(self, scopes: Iterable[tuple[bytes, str]]) -> None:
+        """Note the scopes of files."""
+        with self._transaction():
+            self._db.executemany("UPDATE file SET scope = ?2 WHERE path = ?1", scopes)
+
+    def todo(self) -> Iterator[Todo]:
+        """The files to be done, scope by scope."""
+        query = (
+            "SELECT scope, path, size FROM file WHERE status IS NULL AND (scope, path) > (?, ?) ORDER BY scope, path"
+        )
+        return (Todo(*row) for row in self._pages(query, 2))
+
+    def done(self, rows: Iterable[tuple[bytes, Sequence[object]]], hits: Mapping[int, int]) -> None:
+        """Note what became of files: their audit rows, and how many elements each rule decided."""
+        assigned = ", ".join(f'"{column}" = ?' for column in COLUMNS)
+        with self._transaction():
+            self._db.executemany(f"UPDATE file SET {assigned} WHERE path = ?", [(*row, path) for path, row in rows])
+            self._db.executemany(
+                "INSERT INTO rule VALUES (?1, ?2) ON CONFLICT (number) DO UPDATE SET hits = hits + ?2", hits.items()
+            )
+
+    def rows(self) -> Iterator[tuple[object, ...]]:
+        """The audit rows of all files that are done."""
+        columns = ", ".join(f'"{column}"' for column in COLUMNS)
+        query = f"SELECT path, {columns} FROM file WHERE status IS NOT NULL AND path > ? ORDER BY path"
+        return (row[1:] for row in self._pages(query, 1))
+
+    def outcomes(self) -> list[tuple[str, str, int, int, int]]:
+        """(status, reason, files, bytes in, bytes out) of what is done."""
+        query = (
+            "SELECT status, reason, COUNT(*), SUM(bytes_in), SUM(bytes_out) FROM file WHERE status IS NOT NULL "
+            "GROUP BY status, reason ORDER BY status = 'written' DESC, status, reason"
+        )
+        return self._db.execute(query).fetchall()
+
+    def failures(self, most: int = 20) -> list[tuple[str, str, int]]:
+        """(reason, detail, files) of what was not written though it is DICOM, the most frequent first."""
+        query = (
+            "SELECT reason, detail, COUNT(*) AS files FROM file WHERE status IN ('failed', 'set-aside') "
+            "GROUP BY reason, detail ORDER BY files DESC, reason, detail LIMIT ?"
+        )
+        return self._db.execute(query, (most,)).fetchall()
+
+    def totals(self) -> dict[str, int]:
+        """Elements by the column they are counted under."""
+        sums = ", ".join(f'COALESCE(SUM("{column}"), 0)' for column in _COUNTED)
+        return dict(zip(_COUNTED, self._db.execute(f"SELECT {sums} FROM file").fetchone(), strict=True))
+
+    def hits(self) -> Counter[int]:
+        """Elements by the number of the rule that decided."""
+        return Counter(dict(self._db.execute("SELECT number, hits FROM rule")))
+
+    def remaining(self) -> int:
+        """How many files are still to be done."""
+        return int(self._db.execute("SELECT COUNT(*) FROM file WHERE status IS NULL").fetchone()[0])
+
+    def _pages(self, query: str, keys: int) -> Iterator[tuple[Any, ...]]:
+        """Rows of a query in portions, so that memory stays flat and the table may be written to meanwhile.
+
+        The first `keys` columns are the order; the query takes the last row's as its parameters.
+        """
+        last: tuple[Any, ...] = (b"",) if keys == 1 else ("", b"")
+        while rows := self._db.execute(f"{query} LIMIT {_PAGE}", last).fetchall():
+            yield from rows
+            last = rows[-1][:keys]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")

@@ -1,0 +1,66 @@
+"""Cut the files to be done into jobs: pure functions over rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby, islice
+from typing import TypeVar
+
+from deid_batch.ledger import Todo
+
+T = TypeVar("T")
+MAX_FILES = 64
+MAX_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Job:
+    """Files that one worker does in one go."""
+
+    paths: tuple[bytes, ...]
+    size: int = 0
+
+    def halves(self) -> list[Job]:
+        """The same files as two jobs; a single file stays one."""
+        middle = len(self.paths) // 2
+        return [Job(part) for part in (self.paths[:middle], self.paths[middle:]) if part]
+
+
+def cut_into_jobs(files: Iterable[Todo], max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES) -> Iterator[Job]:
+    """Jobs of at most so many files and, but for single files, so many bytes; `files` come scope by scope.
+
+    A scope that fits into a job is not divided; small scopes share one.
+    """
+    paths: list[bytes] = []
+    size = 0
+    for _, group in groupby(files, key=lambda todo: todo.scope):
+        for part in _portions(group, max_files, max_bytes):
+            part_size = sum(todo.size for todo in part)
+            if paths and (len(paths) + len(part) > max_files or size + part_size > max_bytes):
+                yield Job(tuple(paths), size)
+                paths, size = [], 0
+            paths.extend(todo.path for todo in part)
+            size += part_size
+    if paths:
+        yield Job(tuple(paths), size)
+
+
+def portions(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
+    """The items, so many at a time."""
+    iterator = iter(items)
+    while portion := tuple(islice(iterator, size)):
+        yield portion
+
+
+def _portions(group: Iterable[Todo], max_files: int, max_bytes: int) -> Iterator[list[Todo]]:
+    part: list[Todo] = []
+    size = 0
+    for todo in group:
+        if part and (len(part) == max_files or size + todo.size > max_bytes):
+            yield part
+            part, size = [], 0
+        part.append(todo)
+        size += todo.size
+    if part:
+        yield part

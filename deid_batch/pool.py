@@ -1,0 +1,115 @@
+"""Where jobs are done: submit them, take results as they come, learn of a dead worker."""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from types import TracebackType
+
+from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.backend import resource_tracker as loky_resource_tracker
+from joblib.externals.loky.process_executor import BrokenProcessPool
+
+from deid_batch.plan import Job
+from deid_batch.worker import JobResult, Setting, start
+
+Task = Callable[[Job], JobResult]
+_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+_AHEAD = 2
+
+
+class LocalPool:
+    """joblib's worker processes (loky), used through their executor.
+
+    `joblib.Parallel` drops finished results when a worker dies; the executor keeps them. Even with one job the
+    work is done in a process of its own, so that a file that kills its worker does not kill the run.
+    """
+
+    def __init__(self, jobs: int, setting: Setting) -> None:
+        self._jobs = jobs
+        self._setting = setting
+        self._executor: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> LocalPool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop(kill=kind is not None)
+
+    def run(
+        self, task: Task, jobs: Iterable[Job], wanted: Callable[[], bool]
+    ) -> Iterator[tuple[Job, JobResult | None]]:
+        """Each job with its result, in the order they finish; None where a file killed its worker twice.
+
+        Jobs are taken as long as `wanted()`; those under way are always finished. Memory does not grow with them.
+        """
+        waiting = deque[Job]()
+        suspects = deque[Job]()
+        source = iter(jobs)
+        running: dict[Future[JobResult], Job] = {}
+        while True:
+            while wanted() and len(running) < self._jobs * _AHEAD and (job := next(source, None)) is not None:
+                waiting.append(job)
+                running |= self._submitted(task, waiting)
+            if not running:
+                break
+            finished, _ = wait(running, return_when=FIRST_COMPLETED, timeout=0.5)
+            for future in finished:
+                job = running.pop(future)
+                if isinstance(future.exception(), BrokenProcessPool):
+                    suspects.append(job)
+                else:
+                    yield job, future.result()
+            if suspects:
+                suspects.extend(running.values())
+                running.clear()
+                yield from self._one_by_one(task, suspects)
+
+    def _submitted(self, task: Task, waiting: deque[Job]) -> dict[Future[JobResult], Job]:
+        job = waiting.popleft()
+        with _signals_blocked():
+            if self._executor is None:
+                resource_tracker.ensure_running()
+                loky_resource_tracker.ensure_running()
+                self._executor = ProcessPoolExecutor(self._jobs, initializer=start, initargs=(self._setting,))
+            return {self._executor.submit(task, job): job}
+
+    def _one_by_one(self, task: Task, suspects: deque[Job]) -> Iterator[tuple[Job, JobResult | None]]:
+        """Do the jobs that were under way when a worker died, in smaller pieces, until the guilty file is alone."""
+        self._stop(kill=True)
+        deaths: dict[Job, int] = {}
+        while suspects:
+            job = suspects.popleft()
+            ((future, _),) = self._submitted(task, deque([job])).items()
+            if not isinstance(future.exception(), BrokenProcessPool):
+                yield job, future.result()
+                continue
+            self._stop(kill=True)
+            deaths[job] = deaths.get(job, 0) + 1
+            if len(job.paths) > 1:
+                suspects.extendleft(reversed(job.halves()))
+            elif deaths[job] < 2:
+                suspects.appendleft(job)
+            else:
+                yield job, None
+
+    def _stop(self, *, kill: bool) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, kill_workers=kill)
+            self._executor = None
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Processes started meanwhile leave signals to this one."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,75 @@
+"""What a run came to, as tables for people."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from deid_batch.batch import Options, Summary
+from deid_batch.config.settings import KEY_SETTINGS
+
+
+def shown_summary(summary: Summary, options: Options, *, verbose: bool = False) -> Group:
+    """The summary of a run: files by status and reason, elements by method, and what to look at."""
+    parts: list[RenderableType] = [_outcomes(summary)]
+    if any(summary.totals.values()):
+        parts.append(_elements(summary))
+    if verbose and summary.failures:
+        parts.append(_failures(summary))
+    parts.extend(_remarks(summary, options))
+    return Group(*parts)
+
+
+def _outcomes(summary: Summary) -> Table:
+    table = _table("Files", ("status", "left"), ("reason", "left"), ("files", "right"), ("MB in", "right"))
+    table.add_column("MB out", justify="right")
+    for status, reason, files, bytes_in, bytes_out in summary.outcomes:
+        table.add_row(status, reason or "", f"{files:,}", _megabytes(bytes_in), _megabytes(bytes_out))
+    if summary.remaining:
+        table.add_row("not done yet", "", f"{summary.remaining:,}", "", "")
+    return table
+
+
+def _elements(summary: Summary) -> Table:
+    table = _table("Data elements", ("treated as", "left"), ("elements", "right"))
+    for column, elements in summary.totals.items():
+        if elements:
+            table.add_row(column.replace("_", " "), f"{elements:,}")
+    return table
+
+
+def _failures(summary: Summary) -> Table:
+    table = _table("Not written", ("reason", "left"), ("detail", "left"), ("files", "right"))
+    for reason, detail, files in summary.failures:
+        table.add_row(reason, detail or "", f"{files:,}")
+    return table
+
+
+def _remarks(summary: Summary, options: Options) -> list[str]:
+    remarks = []
+    if summary.unmatched:
+        remarks.append("Rules that never matched (line:column, rule):")
+        remarks += [f"  {rule}" for rule in summary.unmatched]
+    if summary.generated_keys:
+        names = {purpose: name for name, purpose in KEY_SETTINGS.items()}
+        drawn = ", ".join(names[purpose] for purpose in summary.generated_keys)
+        where = "for this dry run" if options.dry_run else f"and kept in {options.work}"
+        remarks.append(f"Keys drawn at random {where}: {drawn}")
+    if summary.gone:
+        remarks.append(f"Files that were there in an earlier run and are gone from SOURCE: {summary.gone:,}")
+    seconds = max(summary.seconds, 1e-9)
+    rate = f"{summary.files_now / seconds:,.0f} files/s, {summary.bytes_now / 1e6 / seconds:,.1f} MB/s"
+    remarks.append(f"{summary.files_now:,} files in {seconds:,.1f} s: {rate}")
+    remarks.append("Dry run: nothing was written" if options.dry_run else f"Audit log: {options.audit}")
+    return remarks
+
+
+def _table(title: str, *columns: tuple[str, str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="")
+    for name, justify in columns:
+        table.add_column(name, justify="right" if justify == "right" else "left")
+    return table
+
+
+def _megabytes(size: int | str | None) -> str:
+    return f"{int(size) / 1e6:,.1f}" if size else ""

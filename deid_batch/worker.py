@@ -1,0 +1,239 @@
+"""The way of one file, inside a worker process: read, de-identify, sync, rename. Never raises for a file's sake."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from deid_batch import dicomfile
+from deid_batch.audit import COLUMNS, shown_path
+from deid_batch.engine import COLUMNS as COUNT_COLUMNS
+from deid_batch.engine import Deidentifier
+from deid_batch.errors import FileError, OutputError
+from deid_batch.plan import Job
+from deid_batch.rules import RuleSet
+
+MACHINE_FAULTS = {
+    errno.ENOSPC: "the disk of OUT is full",
+    errno.EDQUOT: "the disk quota of OUT is used up",
+    errno.EROFS: "OUT lies on a file system that can't be written to",
+    errno.EMFILE: "too many open files",
+    errno.ENFILE: "too many open files on this machine",
+}
+"""Faults that are not a file's: the run stops and may be continued."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all jobs of a run have in common."""
+
+    source: bytes
+    out: bytes
+    temporary: bytes
+    rules: RuleSet = field(repr=False)
+    strict: bool = False
+    dry_run: bool = False
+
+
+@dataclass
+class JobResult:
+    """What became of the files of a job: for each its path and audit row; `fault` says why the machine gave up."""
+
+    rows: list[tuple[bytes, tuple[object, ...]]] = field(default_factory=list)
+    scopes: list[tuple[bytes, str]] = field(default_factory=list)
+    hits: Counter[int] = field(default_factory=Counter)
+    size: int = 0
+    fault: str = ""
+
+
+class Worker:
+    """What one process needs to do jobs."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self._deidentifier = Deidentifier(setting.rules, strict=setting.strict)
+        self._number = 0
+
+    def probe(self, job: Job) -> JobResult:
+        """Take a first look at files: the scope of each, or the row of one that can't be done."""
+        result = JobResult(size=job.size)
+        for path in job.paths:
+            began = time.monotonic()
+            try:
+                instance = dicomfile.probe(self._source(path))
+            except Exception as error:  # the rim: whatever goes wrong with a file is a row
+                result.rows.append((path, failure_row(path, error, time.monotonic() - began)))
+            else:
+                result.scopes.append((path, self._deidentifier.scope_id(instance)))
+        return result
+
+    def deidentify(self, job: Job) -> JobResult:
+        """De-identify files: all are written, then synced together, then renamed."""
+        result = JobResult(size=job.size)
+        prepared: list[tuple[bytes, bytes, tuple[object, ...]]] = []
+        for path in job.paths:
+            began = time.monotonic()
+            try:
+                temporary, rewritten = self._prepare(path)
+            except Exception as error:  # the rim: whatever goes wrong with a file is a row
+                result.fault = _machine_fault(error)
+                if result.fault:
+                    break
+                result.rows.append((path, failure_row(path, error, time.monotonic() - began)))
+                continue
+            result.hits.update(rewritten.hits)
+            prepared.append((path, temporary, _written_row(path, rewritten, time.monotonic() - began)))
+        try:
+            self._publish(prepared)
+            result.rows.extend((path, row) for path, _, row in prepared)
+        except OSError as error:
+            result.fault = _machine_fault(error) or f"OUT can't be written to ({os.strerror(error.errno or errno.EIO)})"
+        return result
+
+    def _source(self, path: bytes) -> bytes:
+        source = self._setting.source
+        return os.path.join(source, path) if os.path.isdir(source) else source
+
+    def _prepare(self, path: bytes) -> tuple[bytes, dicomfile.Rewritten]:
+        """Write the de-identified form of a file to a temporary one."""
+        self._number += 1
+        temporary = os.path.join(self._setting.temporary, b"%d-%d" % (os.getpid(), self._number))
+        try:
+            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise OutputError(error.errno, os.strerror(error.errno or 0)) from None
+        try:
+            return temporary, dicomfile.rewrite(self._source(path), descriptor, self._deidentifier)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        finally:
+            os.close(descriptor)
+
+    def _publish(self, prepared: Sequence[tuple[bytes, bytes, tuple[object, ...]]]) -> None:
+        """Bring temporary files onto the disk, and then under their final names."""
+        if not prepared:
+            return
+        if self._setting.dry_run:
+            for _, temporary, _ in prepared:
+                os.unlink(temporary)
+            return
+        sync_files([temporary for _, temporary, _ in prepared], self._setting.temporary)
+        folders = set()
+        for path, temporary, _ in prepared:
+            final = os.path.join(self._setting.out, path)
+            folders.add(os.path.dirname(final))
+            os.makedirs(os.path.dirname(final), exist_ok=True)
+            os.replace(temporary, final)
+        for folder in folders:
+            sync_folder(folder)
+
+
+def failure_row(path: bytes, error: Exception, seconds: float = 0.0) -> tuple[object, ...]:
+    """The audit row of a file that was not written."""
+    if isinstance(error, FileError):
+        status, reason, detail = error.status, error.reason, error.detail
+    elif isinstance(error, FileNotFoundError):
+        status, reason, detail = "failed", "vanished", ""
+    elif isinstance(error, OSError):
+        status, reason, detail = "failed", "unreadable", os.strerror(error.errno or errno.EIO)
+    elif isinstance(error, MemoryError):
+        status, reason, detail = "failed", "too-large", "memory ran out"
+    else:
+        status, reason, detail = "failed", "internal-error", type(error).__name__
+    return audit_row(path, status=status, reason=reason, detail=detail or None, seconds=seconds)
+
+
+def audit_row(path: bytes, *, seconds: float, **values: object) -> tuple[object, ...]:
+    """An audit row; what is not given is None."""
+    values |= {
+        "time_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "source": shown_path(path),
+        "seconds": f"{seconds:.4f}",
+    }
+    return tuple(values.get(column) for column in COLUMNS)
+
+
+def _written_row(path: bytes, rewritten: dicomfile.Rewritten, seconds: float) -> tuple[object, ...]:
+    return audit_row(
+        path,
+        status="written",
+        detail=rewritten.detail or None,
+        output=shown_path(path),
+        scope_id=rewritten.scope_id,
+        sop_class_uid=rewritten.sop_class_uid,
+        transfer_syntax_uid=rewritten.transfer_syntax_uid,
+        bytes_in=rewritten.bytes_in,
+        bytes_out=rewritten.bytes_out,
+        sha256_out=rewritten.sha256,
+        warnings=rewritten.warnings,
+        seconds=seconds,
+        **{column: rewritten.counts[column] for column in COUNT_COLUMNS},
+    )
+
+
+def _machine_fault(error: Exception) -> str:
+    """Why the run can't go on; "" where the fault is the file's."""
+    if not isinstance(error, OSError):
+        return ""
+    known = MACHINE_FAULTS.get(error.errno or 0, "")
+    return known or ("OUT can't be written to" if isinstance(error, OutputError) else "")
+
+
+def sync_files(paths: Sequence[bytes], folder: bytes) -> None:
+    """Bring files onto the disk: where the system can, all at once."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if _SYNCFS is not None and _SYNCFS(descriptor) == 0:
+            return
+    finally:
+        os.close(descriptor)
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sync_folder(folder: bytes) -> None:
+    """Bring a folder's entries onto the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+_SYNCFS = getattr(ctypes.CDLL(None), "syncfs", None) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
+_worker: Worker | None = None
+
+
+def start(setting: Setting) -> None:
+    """Make this process a worker: it leaves signals to its parent and does not outlive it."""
+    global _worker  # noqa: PLW0603 - a worker process has one setting for life
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _worker = Worker(setting)
+
+
+def probe(job: Job) -> JobResult:
+    """`Worker.probe` of this process's worker."""
+    assert _worker is not None
+    return _worker.probe(job)
+
+
+def deidentify(job: Job) -> JobResult:
+    """`Worker.deidentify` of this process's worker."""
+    assert _worker is not None
+    return _worker.deidentify(job)

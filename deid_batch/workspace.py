@@ -1,0 +1,112 @@
+"""The places of a run: SOURCE, OUT, the work directory beside it, and the area for temporary files."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from deid_batch.errors import SourceError, StoppedEarly, UsageError
+
+LEDGER_NAME = "ledger.sqlite"
+
+
+def check_places(source: str, out: str, work: str, audit: str) -> None:
+    """Raise SourceError where there is nothing to read, UsageError where places lie inside each other."""
+    if not os.path.exists(source):
+        raise SourceError("SOURCE does not exist")
+    if not os.access(source, os.R_OK | (os.X_OK if os.path.isdir(source) else 0)):
+        raise SourceError("SOURCE can't be read")
+    if os.path.exists(out) and not os.path.isdir(out):
+        raise UsageError("OUT is a file; it must be a directory, or not be there yet")
+    if _is_within(out, source) or _is_within(source, out):
+        raise UsageError("OUT must not be SOURCE, lie inside it or hold it")
+    for name, place in (("the work directory", work), ("the audit log", audit)):
+        if place and (_is_within(place, out) or _is_within(place, source)):
+            raise UsageError(f"{name} must lie outside SOURCE and OUT: OUT is what gets handed out")
+
+
+def prepare_work(work: str, out: str, *, overwrite: bool) -> None:
+    """Make the work directory, mode 0700. One that holds something else, or an OUT of unknown origin, is refused."""
+    if not os.path.exists(os.path.join(work, LEDGER_NAME)):
+        if not _is_empty(work):
+            raise UsageError("the work directory holds something else; name an empty one with --work")
+        if not _is_empty(out) and not overwrite:
+            raise UsageError("OUT holds files that no run known here wrote; choose another OUT, or --overwrite")
+    try:
+        os.makedirs(work, mode=0o700, exist_ok=True)
+        os.chmod(work, 0o700)
+    except OSError as error:
+        raise StoppedEarly(f"the work directory can't be made ({error.strerror})") from None
+
+
+def prepare_out(out: str) -> None:
+    """Make OUT, if it is not there."""
+    try:
+        os.makedirs(out, exist_ok=True)
+    except OSError as error:
+        raise StoppedEarly(f"OUT can't be made ({error.strerror})") from None
+
+
+def _is_empty(folder: str) -> bool:
+    """Whether nothing stands in a folder, or it is not there."""
+    return not os.path.isdir(folder) or not os.listdir(folder)
+
+
+@contextmanager
+def locked(work: str) -> Iterator[None]:
+    """Hold the work directory. Another run that holds it raises StoppedEarly; a dead one's lock is void."""
+    descriptor = os.open(os.path.join(work, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(descriptor, 300, 0).decode(errors="replace").strip() or "unknown"
+            raise StoppedEarly(f"another run holds OUT ({owner})") from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def temporary_area(work: str, out: str) -> Iterator[str]:
+    """An empty folder on the file system of OUT, and outside it where that can be; gone at the end."""
+    area = _place_for_temporary_files(work, out)
+    shutil.rmtree(area, ignore_errors=True)
+    try:
+        os.mkdir(area, 0o700)
+    except OSError as error:
+        raise StoppedEarly(f"OUT can't be written to ({error.strerror})") from None
+    try:
+        yield area
+    finally:
+        shutil.rmtree(area, ignore_errors=True)
+
+
+def _place_for_temporary_files(work: str, out: str) -> str:
+    device = os.stat(out).st_dev
+    if os.stat(work).st_dev == device:
+        return os.path.join(work, "tmp")
+    parent, name = os.path.split(os.path.realpath(out))
+    if os.stat(parent).st_dev == device:
+        return os.path.join(parent, f".{name}.deid-tmp")
+    return os.path.join(out, ".deid-tmp")
+
+
+def _is_within(inner: str, outer: str) -> bool:
+    """Whether `inner` is `outer` or lies below it, by whatever names they are called."""
+    if not os.path.exists(outer):
+        return False
+    place = os.path.realpath(inner)
+    while True:
+        if os.path.exists(place) and os.path.samefile(place, outer):
+            return True
+        parent = os.path.dirname(place)
+        if parent == place:
+            return False
+        place = parent
