@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from deid_batch import __version__
 from deid_batch.errors import DeidBatchError, SourceError, UsageError
@@ -19,6 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="De-identify directory trees of DICOM files by rules, in parallel.",
 )
 _DEMO_CONFIG = "seed-sample"
@@ -27,7 +27,7 @@ _JOBS = typer.Option("--jobs", "-j", min=1, help="Worker processes.  [default: u
 
 def main() -> None:
     """The console script."""
-    app()
+    app(prog_name="deid-batch")
 
 
 def _version(wanted: bool) -> None:
@@ -47,8 +47,8 @@ def _root(
 
 @app.command()
 def run(
-    source: Annotated[Path, typer.Argument(help="The directory tree (or one file) to de-identify.")],
-    out: Annotated[Path, typer.Argument(help="Where the de-identified tree goes.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The directory tree (or one file) to de-identify.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Where the de-identified tree goes.")],
     config: Annotated[str, typer.Option("--config", "-c", help="A config file, or the name of a shipped config.")],
     jobs: Annotated[int | None, _JOBS] = None,
     work: Annotated[
@@ -73,6 +73,8 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say in the summary what failed where.")] = False,
 ) -> None:
     """De-identify SOURCE into OUT. A second time it continues: finished files are not done again."""
+    from rich.console import Console
+
     from deid_batch.batch import Options, run_batch
     from deid_batch.config import load_config
     from deid_batch.config.keys import with_keys_of
@@ -110,7 +112,7 @@ def run(
 
 
 @app.command()
-def keygen(file: Annotated[Path, typer.Argument(help="The key file to make; it must not exist.")]) -> None:
+def keygen(file: Annotated[Path, typer.Argument(metavar="FILE", help="The key file to make; it must not exist.")]) -> None:
     """Write new random keys to FILE, mode 0600."""
     from deid_batch.config.keys import write_new_keys
 

@@ -1,0 +1,97 @@
+"""What the README quotes is what the tool says. `python tests/test_readme.py` writes the quotes anew."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+_QUOTE = re.compile(r"<!-- (?:output|file): (?P<name>\S+) -->\n```(?P<language>\w*)\n(?P<text>.*?)```", re.DOTALL)
+_BAD_CONFIG = """{
+  "dicomTagRules": [
+    {"tag": {"VR": "PN"}, "method": "encript"},
+    {"tag": {"keyword": "PatientsName"}, "method": "redact"},
+    {"tag": {"VR": "DA"}, "method": "dateshift", "dateShiftRage": 50}
+  ]
+}
+"""
+
+
+def quoted() -> dict[str, str]:
+    """The README's quotes by name."""
+    return {match["name"]: match["text"] for match in _QUOTE.finditer(README.read_text(encoding="utf-8"))}
+
+
+def said(*arguments: str, folder: str | Path = ROOT) -> str:
+    """What the command prints, on both streams."""
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, "-m", "deid_batch", *arguments]
+    done = subprocess.run(
+        command, capture_output=True, cwd=folder, env=environment, encoding="utf-8", check=False, timeout=120
+    )
+    return done.stdout + done.stderr
+
+
+def _demo() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        printed = said("demo", "demo", folder=folder)
+    summary = printed[printed.index("Files") : printed.index("Audit log:")]
+    summary = re.sub(r"in \d+\.\d s: .*", "in … s: … files/s, … MB/s", summary)
+    return "".join(line.rstrip() + "\n" for line in summary.splitlines())
+
+
+def _config_error() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "cfg.json").write_text(_BAD_CONFIG, encoding="utf-8")
+        (Path(folder) / "study_dump").mkdir()
+        return said("run", "study_dump", "out", "--config", "cfg.json", folder=folder)
+
+
+QUOTES: dict[str, Callable[[], str]] = {
+    "demo": _demo,
+    "help": lambda: said("run", "--help"),
+    "config-error": _config_error,
+    "configs/seed-sample.json": lambda: (ROOT / "configs/seed-sample.json").read_text(encoding="utf-8"),
+}
+
+
+@pytest.mark.parametrize("name", QUOTES)
+def test_quote_is_what_the_tool_says(name: str) -> None:
+    assert quoted()[name] == QUOTES[name]()
+
+
+def test_every_quote_is_checked() -> None:
+    assert set(quoted()) == set(QUOTES)
+
+
+def test_every_reason_code_is_listed() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "deid_batch").rglob("*.py"))
+    raised = re.findall(r"(?:FileError|Unreadable|OddEncoding|SetAside|Skipped|Passed)\((?:path, )?\"([a-z-]+)\"", sources)
+    table = README.read_text(encoding="utf-8").partition("| status | reason |")[2]
+    assert raised
+    assert [reason for reason in sorted(set(raised)) if not re.search(rf"\b{reason}\b", table)] == []
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    commands = [line for line in README.read_text(encoding="utf-8").splitlines() if "'.[test]'" in line]
+    assert len(commands) == 1
+    assert "pytest" in commands[0]
+    assert "grep -m 1 -F \"'.[test]'\" README.md" in (ROOT / ".ci/run").read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+    README.write_text(
+        _QUOTE.sub(
+            lambda match: match[0][: match.start("text") - match.start()] + QUOTES[match["name"]]() + "```",
+            README.read_text(encoding="utf-8"),
+        ),
+        encoding="utf-8",
+    )
