@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-from deid_batch.engine import COLUMNS as COUNT_COLUMNS
+from deid_batch.methods.base import COLUMNS as COUNT_COLUMNS
 
 COLUMNS = (
     "time_utc", "status", "reason", "detail", "source", "output", "scope_id", "sop_class_uid",

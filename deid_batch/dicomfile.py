@@ -22,6 +22,7 @@ from deid_batch.errors import FileError, NeedMore, OddEncoding, OutputError, Set
 from deid_batch.filemeta import FileMeta
 from deid_batch.methods import Instance
 from deid_batch.oddfile import reencode
+from deid_batch.rules import Values
 from deid_batch.wire import SEQUENCE_DELIMITATION, UNDEFINED, Encoding, read_item, tag_name
 
 MAX_HEAD = 256 << 20
@@ -156,8 +157,7 @@ def probe(path: str | bytes) -> Instance:
     """A file's identity. Raises Skipped for what is no DICOM instance, Unreadable for what can't be read."""
     with _File(path) as file:
         source, meta = _opened(file)
-        instance, _ = _identified(source, meta, _PROBE_WINDOW)
-        return instance
+        return _identified(source, meta, _PROBE_WINDOW)[0]
 
 
 def rewrite(path: str | bytes, out: int, deidentifier: Deidentifier) -> Rewritten:
@@ -194,27 +194,30 @@ def _opened(source: Source) -> tuple[Source, FileMeta]:
     return source, meta
 
 
-def _identified(source: Source, meta: FileMeta, window: int) -> tuple[Instance, Encoding]:
-    """(identity, encoding); the window grows until the identity is in it."""
+def _identified(
+    source: Source, meta: FileMeta, window: int, also: frozenset[int] = frozenset()
+) -> tuple[Instance, dict[int, Values], Encoding]:
+    """(identity, values of the attributes in `also`, encoding); the window grows until they are in it."""
     while True:
         data = source.read(0, window)
         encoding = filemeta.encoding_of(meta, data)
         try:
-            instance = read_instance(data, meta.start, encoding)
+            instance, values = read_instance(data, meta.start, encoding, also)
         except NeedMore:
             window = _wider(window, source)
             continue
         if not (instance.sop_class_uid and instance.sop_instance_uid):
             raise FileError("no-sop-uid", "SOP Class UID or SOP Instance UID is missing")
-        return instance, encoding
+        return instance, values, encoding
 
 
 def _deidentified(source: Source, meta: FileMeta, sink: _Sink, deidentifier: Deidentifier) -> Rewritten:
-    instance, encoding = _identified(source, meta, _FIRST_WINDOW)
-    for scope in sorted(deidentifier.rules.required_scopes):
+    rules = deidentifier.rules
+    instance, values, encoding = _identified(source, meta, _FIRST_WINDOW, rules.condition_tags)
+    for scope in sorted(rules.required_scopes):
         if not instance.scope_uid(scope):
             raise SetAside("no-scope-uid", f"the file has no UID of the scope {scope}")
-    walk = Walk(deidentifier, instance, encoding)
+    walk = Walk(deidentifier, instance, encoding, rules.variant(values))
     tail = _fed(walk, source, 0, meta.start)
     syntax = meta.transfer_syntax_uid or filemeta.syntax_of(encoding)
     if walk.is_encapsulated and not meta.transfer_syntax_uid:

@@ -15,8 +15,8 @@ from deid_batch.errors import BadValue, NeedMore, OddEncoding, Unreadable
 from deid_batch.methods import Change, Element, Instance
 from deid_batch.methods.base import Place
 from deid_batch.methods.refreshuid import new_uid
-from deid_batch.plans import FIXED, PLAIN_FORM, PRIVATE, SHORT_FORM, SPECIAL, TEXT, Plan, Plans
-from deid_batch.rules import RuleSet
+from deid_batch.plans import FIXED, PLAIN_FORM, PRIVATE, SHORT_FORM, SPECIAL, TEXT, Ground, Plan, Plans
+from deid_batch.rules import RuleSet, Values, Variant
 from deid_batch.values import text, uids
 from deid_batch.values.text import has_foreign_bytes
 from deid_batch.wire import (
@@ -38,21 +38,15 @@ from deid_batch.wire import (
     tag_name,
 )
 
-COLUMNS = (
-    "kept", "redacted", "removed", "dateshifted", "cryptohashed", "encrypted", "perturbed", "substituted",
-    "uids_refreshed", "cleaned",
-)  # fmt: skip
-"""What elements are counted under; the audit log has a column for each."""
-
 SOP_CLASS_UID, SOP_INSTANCE_UID = 0x00080016, 0x00080018
 _CHARSET, _PIXEL_REPRESENTATION, _TRAILING_PADDING = 0x00080005, 0x00280103, 0xFFFCFFFC
-_LAST_OF_IDENTITY = 0x0020000E
-_MAX_CACHED_VALUE, _MAX_CACHED = 1024, 4096
+_MAX_CACHED_VALUE, _MAX_CACHED, _MAX_GROUNDS = 1024, 4096, 1024
 
 
 class Tail(NamedTuple):
     """A long value that stays as it is (or goes whole) and need not be looked at: `length` may be UNDEFINED."""
 
+    tag: int
     start: int
     length: int
     is_kept: bool
@@ -62,15 +56,27 @@ class Tail(NamedTuple):
 class Frame:
     """The data set or item that is being walked, and what holds in it."""
 
-    encoding: Encoding
+    ground: Ground
     plans: Plans
     charset: bytes = b""
     place: Place = ()
     depth: int = 0
     delimited: bool = False
-    signed: bool = False
     last_tag: int = -1
     creators: dict[int, str] = field(default_factory=dict)
+    met: Counter[int] = field(default_factory=Counter)
+    gone: Counter[int] = field(default_factory=Counter)
+    """Private elements by the tag of their creator: how many there were, and how many went."""
+    slots: dict[int, tuple[int, Plan]] = field(default_factory=dict)
+    """Creators whose fate depends on their block: where they stand in what is written."""
+
+    @property
+    def encoding(self) -> Encoding:
+        return self.ground.encoding
+
+    def copy(self) -> Frame:
+        """A frame that later changes of this one do not reach."""
+        return replace(self, creators=dict(self.creators), met=self.met.copy(), gone=self.gone.copy(), slots={})
 
 
 class Deidentifier:
@@ -79,14 +85,16 @@ class Deidentifier:
     def __init__(self, rules: RuleSet, *, strict: bool = False) -> None:
         self.rules = rules
         self.strict = strict
-        self._plans: dict[tuple[Encoding, bool], Plans] = {}
+        self._plans: dict[Ground, Plans] = {}
 
-    def plans(self, encoding: Encoding, signed: bool) -> Plans:
-        """The compiled decisions for an encoding."""
-        key = encoding, signed
-        if key not in self._plans:
-            self._plans[key] = Plans(self.rules, encoding, signed=signed)
-        return self._plans[key]
+    def plans(self, ground: Ground) -> Plans:
+        """The compiled decisions on this ground."""
+        plans = self._plans.get(ground)
+        if plans is None:
+            if len(self._plans) >= _MAX_GROUNDS:
+                self._plans.clear()
+            plans = self._plans[ground] = Plans(self.rules, ground)
+        return plans
 
     def scope_id(self, instance: Instance) -> str:
         """16 hex digits that files of one scope have in common and that tell nothing else; "" without a scope UID."""
@@ -94,27 +102,44 @@ class Deidentifier:
         return derive(self.rules.uid_key, "scope", uid.encode()).hex()[:16] if uid else ""
 
 
-def read_instance(data: bytes, pos: int, encoding: Encoding) -> Instance:
-    """The identity of the instance whose data set begins at `pos`; nothing but the top level is looked at."""
+def read_instance(
+    data: bytes, pos: int, encoding: Encoding, also: frozenset[int] = frozenset()
+) -> tuple[Instance, dict[int, Values]]:
+    """The identity of the instance whose data set begins at `pos`, and the values of the attributes in `also`.
+
+    Nothing but the top level is looked at.
+    """
     found: dict[int, bytes] = {}
+    wanted = _IDENTITY | also
+    last = max(wanted)
     for header in headers(data, pos, len(data), encoding):
-        if header.tag > _LAST_OF_IDENTITY:
+        if header.tag > last:
             break
-        if header.tag in _IDENTITY:
+        if header.tag in wanted:
             found[header.tag] = data[header.start : header.start + header.length]
     charset = found.get(_CHARSET, b"")
     patient = [_patient_text(found.get(tag, b""), charset) for tag in (0x00100021, 0x00100020)]
     uid = {tag: uids.text_of(value) for tag, value in found.items()}
-    return Instance(
+    instance = Instance(
         uid.get(SOP_CLASS_UID, ""),
         uid.get(SOP_INSTANCE_UID, ""),
         uid.get(0x0020000D, ""),
         uid.get(0x0020000E, ""),
         "\0".join(patient) if patient[1] else "",
     )
+    return instance, {tag: _values(found[tag], tag, charset) for tag in also & found.keys()}
 
 
 _IDENTITY = frozenset({_CHARSET, SOP_CLASS_UID, SOP_INSTANCE_UID, 0x00100020, 0x00100021, 0x0020000D, 0x0020000E})
+
+
+def _values(raw: bytes, tag: int, charset: bytes) -> Values:
+    """An attribute's values as text, without blanks around them; none where it is empty or no text."""
+    try:
+        values = text.split(raw, dictionary.effective_vr(tag, "", None), charset)
+    except BadValue:
+        return ()
+    return tuple(value.strip() for value in values if value.strip())
 
 
 def _patient_text(raw: bytes, charset: bytes) -> str:
@@ -127,10 +152,13 @@ def _patient_text(raw: bytes, charset: bytes) -> str:
 class Walk:
     """The walk over one data set, and what was done: `counts` by column, `hits` by rule."""
 
-    def __init__(self, deidentifier: Deidentifier, instance: Instance, encoding: Encoding) -> None:
+    def __init__(
+        self, deidentifier: Deidentifier, instance: Instance, encoding: Encoding, variant: Variant = ()
+    ) -> None:
         self._deidentifier = deidentifier
         self._instance = instance
-        self._top = Frame(encoding, deidentifier.plans(encoding, signed=False))
+        ground = Ground(encoding, variant=variant)
+        self._top = Frame(ground, deidentifier.plans(ground))
         self._partial = False
         self._tail: Tail | None = None
         self._out: list[bytes] = []
@@ -149,7 +177,7 @@ class Walk:
         """
         self._partial = partial
         self._tail = None
-        before = replace(self._top, creators=dict(self._top.creators))
+        before = self._top.copy()
         counted = self.counts.copy(), self.hits.copy(), self.warnings
         try:
             chunks, _ = self._data_set(data, pos, len(data), self._top)
@@ -205,7 +233,9 @@ class Walk:
                 break
             last_tag = tag
             if kind == PRIVATE:
-                kind, _, _, plan = plans.private(header, tag, frame.creators.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF))
+                block = block_of(tag)
+                kind, _, _, plan = plans.private(header, tag, frame.creators.get(block))
+                frame.met[block] += 1
             stop = start + length
             if stop <= end and kind < SPECIAL:
                 if kind == TEXT:
@@ -223,18 +253,27 @@ class Walk:
                 break
             if self._is_tail(plan, frame, stop, end):
                 out.append(data[run:pos])
-                out.append(self._before_tail(data[pos:start], plan, Tail(start, length, plan.decision is None)))
+                out.append(self._before_tail(data[pos:start], plan, Tail(tag, start, length, plan.decision is None)))
                 run = pos = end
                 break
             replacement, stop = self._element(data, pos, start, length, end, plan, frame)
             plans = frame.plans
-            if replacement is not None:
+            if tag in frame.slots:
+                out.append(data[run:pos])
+                frame.slots[tag] = len(out), plan
+                out.append(data[pos:stop] if replacement is None else replacement)
+                run = stop
+            elif replacement is not None:
+                if not replacement and tag >> 16 & 1:
+                    frame.gone[block_of(tag)] += 1
                 out.append(data[run:pos])
                 out.append(replacement)
                 run = stop
             pos = stop
         frame.last_tag = last_tag
         self.counts["kept"] += kept
+        if frame.slots:
+            self._settle_creators(out, frame)
         if not out:
             return None, pos
         out.append(data[run:pos])
@@ -259,6 +298,7 @@ class Walk:
         if plan.decision is None:
             self.counts["kept"] += 1
             return header
+        self._top.gone[block_of(plan.tag)] += 1
         return self._erased(plan, self._top, plan.vr)
 
     def _element(
@@ -280,7 +320,25 @@ class Walk:
             return self._sequence(data, pos, start, length, end, plan, frame)
         value = data[start:stop]
         self._note(plan, value, frame)
+        if dictionary.is_private_creator(tag) and self._deidentifier.rules.erases_private:
+            frame.slots[tag] = 0, plan
+            if _erases(plan):
+                return None, stop
         return self._value(value, plan, frame), stop
+
+    def _settle_creators(self, out: list[bytes], frame: Frame) -> None:
+        """A creator stays while an element of its block does, and goes with the last one. (PS3.5 7.8.1)"""
+        for tag, (slot, plan) in frame.slots.items():
+            stays = frame.met[tag] > frame.gone[tag] or (self._tail is not None and self._tail.tag >> 16 == tag >> 16)
+            if _erases(plan) and not stays:
+                out[slot] = self._erased(plan, frame, plan.vr)
+            elif _erases(plan):
+                self.counts["kept"] += 1
+            elif frame.met[tag] and not stays:
+                out[slot] = b""
+                self.counts["removed"] += 1
+                self.counts["kept"] -= plan.decision is None
+        frame.slots.clear()
 
     def _note(self, plan: Plan, value: bytes, frame: Frame) -> None:
         """Take in what an element says about those behind it."""
@@ -288,8 +346,9 @@ class Walk:
         if tag == _CHARSET:
             frame.charset = value
         elif tag == _PIXEL_REPRESENTATION:
-            frame.signed = value[:1] == b"\1" if frame.encoding.little else value[1:2] == b"\1"
-            frame.plans = self._deidentifier.plans(frame.encoding, frame.signed)
+            signed = value[:1] == b"\1" if frame.encoding.little else value[1:2] == b"\1"
+            frame.ground = frame.ground._replace(signed=signed)
+            frame.plans = self._deidentifier.plans(frame.ground)
         elif dictionary.is_private_creator(tag):
             frame.creators[tag] = value.rstrip(b"\0 ").decode("latin-1")
 
@@ -410,7 +469,12 @@ class Walk:
             raise Unreadable("too-deep", f"sequences nested more than {MAX_DEPTH} deep")
         out: list[bytes] = []
         run, number = pos, 0
-        plans = frame.plans if encoding is frame.encoding else self._deidentifier.plans(encoding, frame.signed)
+        ground = frame.ground
+        if encoding is not ground.encoding:
+            ground = ground._replace(encoding=encoding)
+        if self._deidentifier.rules.looks_at_paths:
+            ground = ground._replace(path=(*ground.path, tag))
+        plans = frame.plans if ground is frame.ground else self._deidentifier.plans(ground)
         while delimited or pos < end:
             item_tag, length = read_item(data, pos, end, encoding)
             start = pos + 8
@@ -423,9 +487,7 @@ class Walk:
             item_end = end if open_end else start + length
             if item_end > end:
                 raise self._cut_off(data, end, f"an item of {tag_name(tag)}")
-            item = Frame(
-                encoding, plans, frame.charset, (frame.place, tag, number), frame.depth + 1, open_end, frame.signed
-            )
+            item = Frame(ground, plans, frame.charset, (frame.place, tag, number), frame.depth + 1, open_end)
             chunks, stop = self._data_set(data, start, item_end, item)
             if chunks is not None:
                 out.append(data[run:pos])
@@ -442,6 +504,15 @@ class Walk:
 
 def _is_kept(plan: Plan) -> bool:
     return plan.decision is None or plan.decision.method.name == "keep"
+
+
+def _erases(plan: Plan) -> bool:
+    return plan.decision is not None and plan.decision.method.erases
+
+
+def block_of(tag: int) -> int:
+    """The tag of the creator that a private element's block belongs to. (PS3.5 7.8.1)"""
+    return tag & 0xFFFF0000 | tag >> 8 & 0xFF
 
 
 def _swallowing(tag: int) -> Unreadable:

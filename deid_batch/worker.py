@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 
 from deid_batch import dicomfile
 from deid_batch.audit import COLUMNS, shown_path
-from deid_batch.engine import COLUMNS as COUNT_COLUMNS
 from deid_batch.engine import Deidentifier
 from deid_batch.errors import FileError, OutputError
+from deid_batch.methods.base import COLUMNS as COUNT_COLUMNS
 from deid_batch.plan import Job
 from deid_batch.rules import RuleSet
 

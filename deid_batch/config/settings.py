@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import fields
 from datetime import date
 from functools import cache
@@ -12,8 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from deid_batch import crypto
 from deid_batch.config.jsonc import Node
-from deid_batch.config.problems import Problem, did_you_mean
-from deid_batch.methods import METHODS, Method
+from deid_batch.config.problems import Problem, Report
+from deid_batch.methods import Method, known_methods
 
 KEY_SETTINGS = {
     "dateShiftKey": "dateshift",
@@ -24,8 +23,6 @@ KEY_SETTINGS = {
 }
 """Settings that give a key, and what it is for."""
 MASTER_KEY = "key"
-
-Report = Callable[[Problem], None]
 
 
 def camel(name: str) -> str:
@@ -44,12 +41,7 @@ def settings_of(method: type[Method]) -> dict[str, tuple[str, Any]]:
 @cache
 def all_settings() -> dict[str, Any]:
     """Every method's settings: name → type."""
-    return {name: kind for method in METHODS.values() for name, (_, kind) in settings_of(method).items()}
-
-
-def unknown_key(node: Node, name: str, known: Iterable[str]) -> Problem:
-    """The problem of a key that is none of `known`."""
-    return Problem(node.keys[name], f"unknown key '{name}'{did_you_mean(name, known)}")
+    return {name: kind for method in known_methods().values() for name, (_, kind) in settings_of(method).items()}
 
 
 def convert(node: Node, kind: Any, report: Report) -> Any:

@@ -10,6 +10,12 @@ from deid_batch.errors import BadValue, InvalidOutput
 from deid_batch.values import text
 from deid_batch.wire import TEXT_VRS, tag_name
 
+COLUMNS = (
+    "kept", "redacted", "removed", "dateshifted", "cryptohashed", "encrypted", "perturbed", "substituted",
+    "uids_refreshed", "cleaned",
+)  # fmt: skip
+"""What elements are counted under; the audit log has a column for each."""
+
 OnError = Literal["redact", "fail"]
 ScopeName = Literal["SeriesInstance", "StudyInstance", "SOPInstance", "Patient"]
 Place = tuple[Any, ...]

@@ -1,0 +1,108 @@
+"""The successor dialect: `rules`, `defaultSettings` and `customSettings`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from deid_batch.config.entries import Entry, method_class, read_default, read_settings, replaced, rule_entry
+from deid_batch.config.jsonc import Node, unknown_key
+from deid_batch.config.problems import Problem, Report, did_you_mean
+from deid_batch.config.selectors import read_written
+from deid_batch.methods import Method
+from deid_batch.methods.erase import Redact
+
+KEYS = ("rules", "defaultSettings", "customSettings", "default")
+_RULE_KEYS = ("tag", "method", "setting", "params", "when")
+_MEANINGS: Mapping[type[Method], dict[str, Any]] = {Redact: {"redact_leaves": "empty"}}
+"""Where a method's defaults differ from the native dialect's."""
+
+
+def read_successor(root: Node, report: Report) -> tuple[list[Entry], dict[str, bytes]]:
+    """(rules, no keys) of a successor config's root object; problems go to `report`."""
+    for key in root.value:
+        if key not in KEYS:
+            report(unknown_key(root, key, KEYS))
+    defaults = _read_defaults(_object(root, "defaultSettings", report), report)
+    custom = _object(root, "customSettings", report)
+    node = root.value["rules"]
+    if not isinstance(node.value, list):
+        report(Problem(node.place, "rules must be a list of rules"))
+        return [], {}
+    used: set[str] = set()
+    read = [_read_rule(item, defaults, custom, used, report) for item in node.value]
+    for name in custom.value if custom else ():
+        if name not in used:
+            report(Problem(custom.keys[name], "no rule uses this setting", is_warning=True))
+    entries = [entry for entry in read if entry] + read_default(root.value.get("default"), report)
+    if not node.value and not entries:
+        report(Problem(node.place, "rules is empty: nothing would be de-identified"))
+    return entries, {}
+
+
+def _object(root: Node, key: str, report: Report) -> Node | None:
+    """An object of objects under `key`, or None."""
+    node = root.value.get(key)
+    if node is None:
+        return None
+    if not isinstance(node.value, dict):
+        report(Problem(node.place, f"{key} must be an object, not {node.kind}"))
+        return None
+    return node
+
+
+def _read_defaults(node: Node | None, report: Report) -> dict[type[Method], dict[str, Any]]:
+    """The default settings of each method."""
+    defaults: dict[type[Method], dict[str, Any]] = {}
+    if node is None:
+        return defaults
+    for name, settings in node.value.items():
+        found = method_class(Node(name, node.keys[name], {}), report)
+        if found is None:
+            continue
+        if not isinstance(settings.value, dict):
+            report(Problem(settings.place, f"must be an object of settings, not {settings.kind}"))
+            continue
+        defaults[found] = read_settings(settings, found, report)
+    return defaults
+
+
+def _read_rule(
+    node: Node,
+    defaults: Mapping[type[Method], dict[str, Any]],
+    custom: Node | None,
+    used: set[str],
+    report: Report,
+) -> Entry | None:
+    """A rule; its `params` go before its `setting`, and that before the method's default settings."""
+
+    def build(method_node: Node) -> Method | None:
+        found = method_class(method_node, report)
+        for key in node.value:
+            if key not in _RULE_KEYS:
+                report(unknown_key(node, key, _RULE_KEYS))
+        setting = _custom(node.value.get("setting"), custom, used, report)
+        if found is None:
+            return None
+        values = {**_MEANINGS.get(found, {}), **defaults.get(found, {})}
+        for part in (setting, node.value.get("params")):
+            if part is not None and not isinstance(part.value, dict):
+                report(Problem(part.place, f"must be an object of settings, not {part.kind}"))
+            elif part is not None:
+                values |= read_settings(part, found, report)
+        return replaced(found, values)
+
+    return rule_entry(node, read_written, build, report)
+
+
+def _custom(node: Node | None, custom: Node | None, used: set[str], report: Report) -> Node | None:
+    """The custom settings that a rule names."""
+    if node is None:
+        return None
+    known: dict[str, Node] = custom.value if custom else {}
+    found = known.get(node.value) if isinstance(node.value, str) else None
+    if found is None:
+        report(Problem(node.place, f"no such setting under customSettings{did_you_mean(str(node.value), known)}"))
+    else:
+        used.add(node.value)
+    return found
