@@ -12,12 +12,13 @@ import os
 import re
 import stat
 import zlib
+from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from deid_batch import filemeta
-from deid_batch.engine import Deidentifier, Tail, Walk, read_instance
+from deid_batch.engine import CompiledRules, Tail, Touch, Walk, read_instance
 from deid_batch.errors import FileError, NeedMore, OddEncoding, OutputError, SetAside, Skipped, Unreadable
 from deid_batch.filemeta import FileMeta
 from deid_batch.methods import Instance
@@ -106,25 +107,25 @@ class _Memory:
         return self._data[start : start + count]
 
 
-class _Sink:
-    """An output file: written in order, with its length and digest; deflated from a point on, if so begun."""
+class Sink(ABC):
+    """Where a file goes: written in order, with its length and digest; deflated from a point on, if so begun."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
         """Forget all that was written."""
-        os.ftruncate(self._fd, 0)
-        os.lseek(self._fd, 0, os.SEEK_SET)
+        self.clear()
         self.written = 0
         self.digest = hashlib.sha256()
         self._deflate: zlib._Compress | None = None
 
     def begin_deflate(self) -> None:
+        """Deflate what is written from now on. (PS3.5 A.5)"""
         self._deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
 
     def write(self, data: bytes) -> None:
+        """Add bytes at the end."""
         self._put(self._deflate.compress(data) if self._deflate else data)
 
     def finish(self) -> None:
@@ -144,13 +145,56 @@ class _Sink:
 
     def _put(self, data: bytes) -> None:
         self.digest.update(data)
+        self.put(data)
+        self.written += len(data)
+
+    @abstractmethod
+    def put(self, data: bytes) -> None:
+        """Take bytes in."""
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Lose all bytes."""
+
+
+class FileSink(Sink):
+    """An open file."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        super().__init__()
+
+    def put(self, data: bytes) -> None:
         view = memoryview(data)
         try:
             while view:
-                view = view[os.write(self._fd, view) :]
+                view = view[os.write(self._descriptor, view) :]
         except OSError as error:
             raise OutputError(error.errno, os.strerror(error.errno or 0)) from None
-        self.written += len(data)
+
+    def clear(self) -> None:
+        os.ftruncate(self._descriptor, 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+
+
+class MemorySink(Sink):
+    """Bytes in memory."""
+
+    def put(self, data: bytes) -> None:
+        self.data += data
+
+    def clear(self) -> None:
+        self.data = bytearray()
+
+
+class NoSink(Sink):
+    """Nothing is kept."""
+
+    def put(self, data: bytes) -> None:
+        pass
+
+    def clear(self) -> None:
+        pass
 
 
 def probe(path: str | bytes) -> Instance:
@@ -160,19 +204,32 @@ def probe(path: str | bytes) -> Instance:
         return _identified(source, meta, _PROBE_WINDOW)[0]
 
 
-def rewrite(path: str | bytes, out: int, deidentifier: Deidentifier) -> Rewritten:
-    """Write a file's de-identified form to the open, empty file `out`. What can't be done raises FileError."""
+def rewrite(path: str | bytes, sink: Sink, compiled: CompiledRules, trace: list[Touch] | None = None) -> Rewritten:
+    """Write a file's de-identified form to `sink`, and to `trace` what was treated. FileError: it can't be done."""
     with _File(path) as file:
-        sink = _Sink(out)
-        try:
-            rewritten = _deidentified(*_opened(file), sink, deidentifier)
-        except OddEncoding as odd:
-            sink.reset()
-            source = _Memory(reencode(_whole(file), odd))
-            rewritten = replace(_deidentified(*_opened(source), sink, deidentifier), detail="re-encoded")
+        rewritten = _rewritten(file, sink, compiled, trace)
         if file.changed():
             raise FileError("changed", "the file was written to while it was read")
-        return replace(rewritten, bytes_in=file.size)
+        return rewritten
+
+
+def rewrite_bytes(data: bytes, compiled: CompiledRules) -> bytes:
+    """The de-identified form of a file's bytes. What can't be done raises FileError."""
+    sink = MemorySink()
+    _rewritten(_Memory(data), sink, compiled, None)
+    return bytes(sink.data)
+
+
+def _rewritten(source: Source, sink: Sink, compiled: CompiledRules, trace: list[Touch] | None) -> Rewritten:
+    try:
+        return _deidentified(*_opened(source), sink, compiled, trace)
+    except OddEncoding as odd:
+        sink.reset()
+        if trace is not None:
+            trace.clear()
+        plain = _Memory(reencode(_whole(source), odd))
+        rewritten = _deidentified(*_opened(plain), sink, compiled, trace)
+        return replace(rewritten, bytes_in=source.size, detail="re-encoded")
 
 
 def _opened(source: Source) -> tuple[Source, FileMeta]:
@@ -211,13 +268,15 @@ def _identified(
         return instance, values, encoding
 
 
-def _deidentified(source: Source, meta: FileMeta, sink: _Sink, deidentifier: Deidentifier) -> Rewritten:
-    rules = deidentifier.rules
+def _deidentified(
+    source: Source, meta: FileMeta, sink: Sink, compiled: CompiledRules, trace: list[Touch] | None
+) -> Rewritten:
+    rules = compiled.rules
     instance, values, encoding = _identified(source, meta, _FIRST_WINDOW, rules.condition_tags)
     for scope in sorted(rules.required_scopes):
         if not instance.scope_uid(scope):
             raise SetAside("no-scope-uid", f"the file has no UID of the scope {scope}")
-    walk = Walk(deidentifier, instance, encoding, rules.variant(values))
+    walk = Walk(compiled, instance, encoding, rules.variant(values), trace)
     tail = _fed(walk, source, 0, meta.start)
     syntax = meta.transfer_syntax_uid or filemeta.syntax_of(encoding)
     if walk.is_encapsulated and not meta.transfer_syntax_uid:
@@ -239,7 +298,7 @@ def _deidentified(source: Source, meta: FileMeta, sink: _Sink, deidentifier: Dei
         sha256=sink.digest.hexdigest(),
         sop_class_uid=walk.sop_class_uid,
         transfer_syntax_uid=syntax,
-        scope_id=deidentifier.scope_id(instance),
+        scope_id=compiled.scope_id(instance),
         counts=walk.counts,
         hits=walk.hits,
         warnings=walk.warnings,

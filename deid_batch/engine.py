@@ -52,6 +52,19 @@ class Tail(NamedTuple):
     is_kept: bool
 
 
+class Touch(NamedTuple):
+    """An element that a rule decided: `before` and `after` are its value, None for a sequence and for what went."""
+
+    place: Place
+    tag: int
+    vr: str
+    rule: int
+    charset: bytes
+    little: bool
+    before: bytes | None
+    after: bytes | None
+
+
 @dataclass(slots=True)
 class Frame:
     """The data set or item that is being walked, and what holds in it."""
@@ -79,7 +92,7 @@ class Frame:
         return replace(self, creators=dict(self.creators), met=self.met.copy(), gone=self.gone.copy(), slots={})
 
 
-class Deidentifier:
+class CompiledRules:
     """A rule set made ready for the work of one process."""
 
     def __init__(self, rules: RuleSet, *, strict: bool = False) -> None:
@@ -153,12 +166,18 @@ class Walk:
     """The walk over one data set, and what was done: `counts` by column, `hits` by rule."""
 
     def __init__(
-        self, deidentifier: Deidentifier, instance: Instance, encoding: Encoding, variant: Variant = ()
+        self,
+        compiled: CompiledRules,
+        instance: Instance,
+        encoding: Encoding,
+        variant: Variant = (),
+        trace: list[Touch] | None = None,
     ) -> None:
-        self._deidentifier = deidentifier
+        self._trace = trace
+        self._compiled = compiled
         self._instance = instance
         ground = Ground(encoding, variant=variant)
-        self._top = Frame(ground, deidentifier.plans(ground))
+        self._top = Frame(ground, compiled.plans(ground))
         self._partial = False
         self._tail: Tail | None = None
         self._out: list[bytes] = []
@@ -179,11 +198,14 @@ class Walk:
         self._tail = None
         before = self._top.copy()
         counted = self.counts.copy(), self.hits.copy(), self.warnings
+        touched = len(self._trace or ())
         try:
             chunks, _ = self._data_set(data, pos, len(data), self._top)
         except NeedMore:
             self._top = before
             self.counts, self.hits, self.warnings = counted
+            if self._trace is not None:
+                del self._trace[touched:]
             raise
         self._out.extend([data[pos:]] if chunks is None else chunks)
         return self._tail
@@ -320,7 +342,7 @@ class Walk:
             return self._sequence(data, pos, start, length, end, plan, frame)
         value = data[start:stop]
         self._note(plan, value, frame)
-        if dictionary.is_private_creator(tag) and self._deidentifier.rules.erases_private:
+        if dictionary.is_private_creator(tag) and self._compiled.rules.erases_private:
             frame.slots[tag] = 0, plan
             if _erases(plan):
                 return None, stop
@@ -348,7 +370,7 @@ class Walk:
         elif tag == _PIXEL_REPRESENTATION:
             signed = value[:1] == b"\1" if frame.encoding.little else value[1:2] == b"\1"
             frame.ground = frame.ground._replace(signed=signed)
-            frame.plans = self._deidentifier.plans(frame.ground)
+            frame.plans = self._compiled.plans(frame.ground)
         elif dictionary.is_private_creator(tag):
             frame.creators[tag] = value.rstrip(b"\0 ").decode("latin-1")
 
@@ -370,6 +392,7 @@ class Walk:
         change = self._change(value, plan, frame)
         self.counts[method.column] += 1
         self.warnings += change.warnings
+        self._touch(plan, frame, value, change.value)
         if frame.depth == 0 and plan.tag in (SOP_CLASS_UID, SOP_INSTANCE_UID):
             self._note_identity(plan.tag, change.value)
         if change.value is None:
@@ -386,7 +409,7 @@ class Walk:
         if token is not None and (known := plan.cache.get(key)) is not None:
             return known
         element = Element(
-            plan.tag, plan.decision.vr, self._instance, frame.place, frame.charset, little, self._deidentifier.strict
+            plan.tag, plan.decision.vr, self._instance, frame.place, frame.charset, little, self._compiled.strict
         )
         change = method.apply(value, element)
         if token is not None and len(value) <= _MAX_CACHED_VALUE:
@@ -405,7 +428,7 @@ class Walk:
         """Keep the File Meta Information in step with a data set whose identity changes."""
         uid = uids.text_of(value) if value else ""
         if tag == SOP_INSTANCE_UID:
-            key = self._deidentifier.rules.uid_key
+            key = self._compiled.rules.uid_key
             self.sop_instance_uid = uid or new_uid(key, self._instance.sop_instance_uid)
         elif uid:
             self.sop_class_uid = uid
@@ -419,9 +442,17 @@ class Walk:
         element = Element(plan.tag, vr, self._instance, frame.place, frame.charset, frame.encoding.little)
         change = method.apply(b"", element) if method.erases else method.give_up(element, "no value to treat")
         self.warnings += change.warnings
+        self._touch(plan, frame, None, change.value)
         if change.value is None:
             return b""
         return frame.encoding.element(plan.tag, plan.written_vr, b"")
+
+    def _touch(self, plan: Plan, frame: Frame, before: bytes | None, after: bytes | None) -> None:
+        """Note what was done, where somebody wants to see it."""
+        if self._trace is not None and plan.decision is not None:
+            little = frame.encoding.little or plan.written_vr == "UN"
+            touch = Touch(frame.place, plan.tag, plan.vr, plan.decision.rule, frame.charset, little, before, after)
+            self._trace.append(touch)
 
     def _keeps(self, plan: Plan) -> bool:
         """Whether a sequence or an encapsulated value stays; a rule that keeps it is counted."""
@@ -472,9 +503,9 @@ class Walk:
         ground = frame.ground
         if encoding is not ground.encoding:
             ground = ground._replace(encoding=encoding)
-        if self._deidentifier.rules.looks_at_paths:
+        if self._compiled.rules.looks_at_paths:
             ground = ground._replace(path=(*ground.path, tag))
-        plans = frame.plans if ground is frame.ground else self._deidentifier.plans(ground)
+        plans = frame.plans if ground is frame.ground else self._compiled.plans(ground)
         while delimited or pos < end:
             item_tag, length = read_item(data, pos, end, encoding)
             start = pos + 8

@@ -90,6 +90,15 @@ class RuleSet:
                 return Decision(number, rule.method, treated_as)
         return None
 
+    def matching(self, tag: int, vr: str, creator: str | None, path: tuple[int, ...] = ()) -> list[int]:
+        """The numbers of all rules that match the element if their conditions hold, in order."""
+        facts = facts_of(tag, vr, creator, path)
+        return [
+            number
+            for number, rule in enumerate(self.rules)
+            if rule.selector.matches(facts) and not _is_exempt(tag, rule)
+        ]
+
     @cached_property
     def condition_tags(self) -> frozenset[int]:
         """The attributes that conditions look at."""

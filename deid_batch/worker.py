@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from deid_batch import dicomfile
 from deid_batch.audit import COLUMNS, shown_path
-from deid_batch.engine import Deidentifier
+from deid_batch.engine import CompiledRules
 from deid_batch.errors import FileError, OutputError
 from deid_batch.methods.base import COLUMNS as COUNT_COLUMNS
 from deid_batch.plan import Job
@@ -59,7 +59,7 @@ class Worker:
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
-        self._deidentifier = Deidentifier(setting.rules, strict=setting.strict)
+        self._compiled = CompiledRules(setting.rules, strict=setting.strict)
         self._number = 0
 
     def probe(self, job: Job) -> JobResult:
@@ -72,7 +72,7 @@ class Worker:
             except Exception as error:  # the rim: whatever goes wrong with a file is a row
                 result.rows.append((path, failure_row(path, error, time.monotonic() - began)))
             else:
-                result.scopes.append((path, self._deidentifier.scope_id(instance)))
+                result.scopes.append((path, self._compiled.scope_id(instance)))
         return result
 
     def deidentify(self, job: Job) -> JobResult:
@@ -111,7 +111,7 @@ class Worker:
         except OSError as error:
             raise OutputError(error.errno, os.strerror(error.errno or 0)) from None
         try:
-            return temporary, dicomfile.rewrite(self._source(path), descriptor, self._deidentifier)
+            return temporary, dicomfile.rewrite(self._source(path), dicomfile.FileSink(descriptor), self._compiled)
         except BaseException:
             os.unlink(temporary)
             raise

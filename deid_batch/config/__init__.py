@@ -67,8 +67,8 @@ def _config_of(root: Node, name: str, report: Report) -> Config:
     entries, keys = reader(root, report)
     check_entries(entries, report)
     rules = tuple(entry.rule for entry in entries)
-    scopes = [rule.method.date_shift_scope for rule in rules if isinstance(rule.method, DateShift)]
-    return Config(name, rules, keys, *scopes[:1])
+    scopes: list[str] = [rule.method.date_shift_scope for rule in rules if isinstance(rule.method, DateShift)]
+    return Config(name, rules, keys, scopes[0] if scopes else "SeriesInstance")
 
 
 def _text_of(path_or_name: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from deid_batch.rules import Condition
 from deid_batch.selectors import TagIs
 from deid_batch.wire import TEXT_VRS
 
-_KINDS = ("regex", "exists")
+KINDS = ("regex", "exists")
 
 
 def read_when(node: Node | None, report: Report) -> tuple[Condition, ...]:
@@ -46,8 +46,8 @@ def _condition(when: Node, name: str, node: Node, report: Report) -> Condition |
 
 def _by_kind(tag: int, node: Node, report: Report) -> Condition | None:
     for key in node.value:
-        if key not in _KINDS:
-            report(unknown_key(node, key, _KINDS))
+        if key not in KINDS:
+            report(unknown_key(node, key, KINDS))
     if len(node.value) != 1:
         report(Problem(node.place, "must hold one of regex, exists"))
         return None
@@ -61,6 +61,6 @@ def _by_kind(tag: int, node: Node, report: Report) -> Condition | None:
         return Condition(tag, pattern=str(value.value))
     if kind == "exists" and str(value.value).casefold() in ("true", "false"):
         return Condition(tag, exists=str(value.value).casefold() == "true")
-    if kind in _KINDS:
+    if kind in KINDS:
         report(Problem(value.place, "must be a regular expression" if kind == "regex" else "must be true or false"))
     return None

@@ -10,8 +10,8 @@ from deid_batch.config.problems import Problem, Report
 from deid_batch.config.selectors import read_selector
 from deid_batch.config.settings import KEY_SETTINGS, MASTER_KEY, all_settings, convert, convert_key, settings_of
 
-KEYS = ("dicomTagRules", "parameters", "default")
-_RULE_KEYS = ("tag", "method", "when")
+KEYS = ("$schema", "dicomTagRules", "parameters", "default")
+_RULE_KEYS = ("$schema", "tag", "method", "when")
 
 
 def read_native(root: Node, report: Report) -> tuple[list[Entry], dict[str, bytes]]:

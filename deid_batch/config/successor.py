@@ -12,8 +12,8 @@ from deid_batch.config.selectors import read_written
 from deid_batch.methods import Method
 from deid_batch.methods.erase import Redact
 
-KEYS = ("rules", "defaultSettings", "customSettings", "default")
-_RULE_KEYS = ("tag", "method", "setting", "params", "when")
+KEYS = ("$schema", "rules", "defaultSettings", "customSettings", "default")
+_RULE_KEYS = ("$schema", "tag", "method", "setting", "params", "when")
 _MEANINGS: Mapping[type[Method], dict[str, Any]] = {Redact: {"redact_leaves": "empty"}}
 """Where a method's defaults differ from the native dialect's."""
 
@@ -31,9 +31,9 @@ def read_successor(root: Node, report: Report) -> tuple[list[Entry], dict[str, b
         return [], {}
     used: set[str] = set()
     read = [_read_rule(item, defaults, custom, used, report) for item in node.value]
-    for name in custom.value if custom else ():
+    for name, place in custom.keys.items() if custom else ():
         if name not in used:
-            report(Problem(custom.keys[name], "no rule uses this setting", is_warning=True))
+            report(Problem(place, "no rule uses this setting", is_warning=True))
     entries = [entry for entry in read if entry] + read_default(root.value.get("default"), report)
     if not node.value and not entries:
         report(Problem(node.place, "rules is empty: nothing would be de-identified"))
@@ -42,7 +42,7 @@ def read_successor(root: Node, report: Report) -> tuple[list[Entry], dict[str, b
 
 def _object(root: Node, key: str, report: Report) -> Node | None:
     """An object of objects under `key`, or None."""
-    node = root.value.get(key)
+    node: Node | None = root.value.get(key)
     if node is None:
         return None
     if not isinstance(node.value, dict):

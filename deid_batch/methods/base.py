@@ -82,7 +82,7 @@ class Method(ABC):
     vrs: ClassVar[frozenset[str]]
     """The VRs whose values it can treat."""
     purpose: ClassVar[str] = ""
-    """What its key is for (`crypto.PURPOSES`), if it has one."""
+    """What its key is for if it has one."""
     erases: ClassVar[bool] = False
     """Whether it takes whole elements, sequences and encapsulated values included."""
     acts_on_empty: ClassVar[bool] = False
