@@ -51,6 +51,14 @@ class AuditLog:
             self._file = None
 
 
+def is_audit_log(path: str) -> bool:
+    """Whether a file is an audit log, as far as its first line tells, or has nothing in it."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return file.readline(len(_line(COLUMNS))) in (b"", _line(COLUMNS).encode())
+
+
 def shown_path(path: bytes) -> str:
     """A relative path as the log writes it: it begins with `./`; bytes that are no UTF-8 are written as `\\xff`."""
     return "./" + path.decode("utf-8", "backslashreplace")

@@ -17,8 +17,8 @@ from types import FrameType
 from deid_batch import __version__, crypto, workspace
 from deid_batch.audit import AuditLog
 from deid_batch.config import Config
-from deid_batch.errors import FileError, Skipped, UsageError
-from deid_batch.ledger import Found, Ledger
+from deid_batch.errors import FileError, Skipped, StoppedEarly, UsageError
+from deid_batch.ledger import Fault, Found, Ledger
 from deid_batch.plan import Job, cut_into_jobs, portions
 from deid_batch.pool import LocalPool
 from deid_batch.progress import Progress
@@ -86,7 +86,7 @@ def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
     """De-identify SOURCE into OUT. Raises UsageError, SourceError or StoppedEarly where nothing can be done."""
     began = time.monotonic()
     workspace.check_places(options.source, options.out, options.work, options.audit)
-    with ExitStack() as stack:
+    with _machine_heeded(), ExitStack() as stack:
         work = options.work
         if options.dry_run:
             work = stack.enter_context(tempfile.TemporaryDirectory(prefix="deid_batch-"))
@@ -134,21 +134,25 @@ class _Run:
     def do(self) -> None:
         """Scan, then de-identify what is not done yet."""
         with self._signals_heeded(), LocalPool(self._options.jobs, self._setting) as pool:
-            passed = self._find()
+            self._note(JobResult(self._find()))
             self._audit.rewrite(self._ledger.rows())
-            self._record(JobResult(passed))
-            paths = portions(self._ledger.unprobed(), _PROBES_A_JOB)
-            self._work_through(pool, "scan", probe, map(Job, paths))
-            self._work_through(pool, "de-identify", deidentify, cut_into_jobs(self._ledger.todo()))
+            unprobed = map(Job, portions(self._ledger.unprobed(), _PROBES_A_JOB))
+            self._work_through(pool, "scan", probe, unprobed, self._ledger.remaining(unprobed=True))
+            todo = cut_into_jobs(self._ledger.todo())
+            self._work_through(pool, "de-identify", deidentify, todo, self._ledger.remaining())
         self._audit.rewrite(self._ledger.rows())
 
     def _find(self) -> list[tuple[bytes, tuple[object, ...]]]:
         """Take all files under SOURCE into the ledger; the rows of what is not looked into."""
         run = self._ledger.begin_run()
-        passed = []
+        passed: list[tuple[bytes, tuple[object, ...]]] = []
         for portion in portions(find_files(self._setting.source), _FOUND_A_TRANSACTION):
+            if not self._goes_on():
+                return passed
             found = [entry if isinstance(entry, Found) else Found(entry.path, 0, 0) for entry in portion]
-            self._remove_outputs(self._ledger.found(run, found))
+            changed = self._ledger.changed(found)
+            self._remove_outputs(file.path for file in changed)
+            self._ledger.found(run, found, changed)
             passed += [(e.path, failure_row(e.path, _reason_of(e))) for e in portion if isinstance(e, Passed)]
         self._summary.gone = self._ledger.finish_scan(run)
         self._ledger.reopen(path for path, size in self._ledger.written() if self._size_in_out(path) != size)
@@ -161,14 +165,15 @@ class _Run:
             return -1
 
     def _remove_outputs(self, paths: Iterable[bytes]) -> None:
-        """Take away what was made of inputs that are not what they were."""
-        for path in paths:
-            if not self._options.dry_run and self._size_in_out(path) >= 0:
-                os.unlink(os.path.join(self._setting.out, path))
+        """Take away what was made of inputs that are not what they were, or can't be de-identified any more."""
+        if not self._options.dry_run:
+            _unlink_in(self._setting.out, paths)
 
-    def _work_through(self, pool: LocalPool, name: str, task: Callable[[Job], JobResult], jobs: Iterable[Job]) -> None:
-        """Have jobs done and note their results as they come."""
-        with self._progress.phase(name, self._ledger.remaining()) as advance:
+    def _work_through(
+        self, pool: LocalPool, name: str, task: Callable[[Job], JobResult], jobs: Iterable[Job], files: int
+    ) -> None:
+        """Have jobs over so many files done, and note their results as they come."""
+        with self._progress.phase(name, files) as advance:
             for job, answer in pool.run(task, jobs, self._goes_on):
                 result = answer or JobResult([(path, failure_row(path, _KILLED)) for path in job.paths])
                 self._ledger.probed(result.scopes)
@@ -179,9 +184,15 @@ class _Run:
                     self._summary.bytes_now += result.size
 
     def _record(self, result: JobResult) -> int:
-        """Note what became of files; how many failed. Too many failures, or a fault of the machine, end the run."""
-        self._ledger.done(result.rows, result.hits)
+        """Note what became of files, in the audit log too; how many failed."""
+        failures = self._note(result)
         self._audit.append(row for _, row in result.rows)
+        return failures
+
+    def _note(self, result: JobResult) -> int:
+        """Note what became of files; how many failed. Too many failures, or a fault of the machine, end the run."""
+        self._remove_outputs(path for path, row in result.rows if row[1] != "written")
+        self._ledger.done(result.rows, result.hits)
         failures = sum(row[1] == "failed" for _, row in result.rows)
         self._failures += failures
         limit = self._options.max_failures
@@ -202,7 +213,9 @@ class _Run:
                 raise KeyboardInterrupt
             self._summary.interrupted = True
 
-        before = {number: signal.signal(number, heed) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup has it
+        before = {number: signal.signal(number, heed) for number in heeded}
         try:
             yield
         finally:
@@ -250,14 +263,30 @@ def _check_agreement(marks: Mapping[str, bytes], options: Options, ledger: Ledge
     """Refuse to mix two runs in one OUT; with `overwrite`, clear away what the earlier one wrote."""
     earlier = {name: ledger.remembered(name) for name in marks}
     if options.overwrite:
-        for path, _ in ledger.written():
-            output = os.path.join(os.fsencode(options.out), path)
-            if os.path.exists(output):
-                os.unlink(output)
+        _unlink_in(os.fsencode(options.out), (path for path, _ in ledger.written()))
         ledger.clear()
     elif differing := [name for name, mark in marks.items() if earlier[name] not in (None, mark)]:
         what = ", ".join(differing)
         raise UsageError(f"OUT was begun with another {what}; use the same, another OUT, or --overwrite")
+
+
+def _unlink_in(out: bytes, paths: Iterable[bytes]) -> None:
+    for path in paths:
+        output = os.path.join(out, path)
+        if os.path.isfile(output):
+            os.unlink(output)
+
+
+@contextmanager
+def _machine_heeded() -> Iterator[None]:
+    """Where the machine does not let the books be kept, the run stops early."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise StoppedEarly(f"stopped: {why}; run the same command again to continue") from None
+    except Fault as error:
+        raise StoppedEarly(f"stopped: the ledger can't be used ({error}); run again to continue") from None
 
 
 def _sum_up(ledger: Ledger, rules: RuleSet, summary: Summary) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -12,7 +13,7 @@ from typing import Annotated
 import typer
 
 from deid_batch import __version__
-from deid_batch.errors import DeidBatchError, SourceError, UsageError
+from deid_batch.errors import DeidBatchError, SourceError, StoppedEarly, UsageError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,8 +27,15 @@ _JOBS = typer.Option("--jobs", "-j", min=1, help="Worker processes.  [default: u
 
 
 def main() -> None:
-    """The console script."""
-    app(prog_name="deid-batch")
+    """The console script: Ctrl-C, SIGTERM and SIGHUP end it with exit code 130 from the start."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+    try:
+        app(prog_name="deid-batch")
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # what is left is to leave
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _version(wanted: bool) -> None:
@@ -101,7 +109,7 @@ def run(
             _tell(*loaded.warnings)
         summary = run_batch(loaded, options, Progress(shown=not (no_progress or quiet)))
     if not quiet:
-        Console().print(shown_summary(summary, options, verbose=verbose))
+        Console().print(shown_summary(summary, options, verbose=verbose), crop=False)
     if summary.stopped:
         _tell(f"stopped: {summary.stopped}; run the same command again to continue")
     elif summary.interrupted:
@@ -130,14 +138,19 @@ def demo(
 
     source, out = folder / "study_dump", folder / "out"
     with _errors_told():
-        if folder.exists() and any(folder.iterdir()):
-            raise UsageError("the folder for the demo is not empty")
-        build_study_dump(source)
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            raise UsageError("the folder for the demo is a file, or not empty")
+        try:
+            build_study_dump(source)
+        except OSError as error:
+            raise StoppedEarly(f"the demo's files can't be written ({error.strerror})") from None
     typer.echo(f"$ deid-batch run {source} {out} --config {_DEMO_CONFIG}\n")
     try:
         run(source, out, _DEMO_CONFIG, jobs)
     except typer.Exit as done:
         code = done.exit_code
+    if code != DeidBatchError.exit_code:
+        raise typer.Exit(code)
     typer.echo(f"\nThe run's exit code was {code}: one of the demo's files is damaged.")
     typer.echo(f"The first lines of {folder / 'out.deid' / 'audit.csv'}:\n")
     with open(folder / "out.deid" / "audit.csv", encoding="utf-8") as log:

@@ -200,7 +200,7 @@ def _identified(source: Source, meta: FileMeta, window: int) -> tuple[Instance, 
         data = source.read(0, window)
         encoding = filemeta.encoding_of(meta, data)
         try:
-            instance = read_instance(data, meta.start, encoding)
+            instance = read_instance(data, meta.start, encoding, partial=len(data) < source.size)
         except NeedMore:
             window = _wider(window, source)
             continue

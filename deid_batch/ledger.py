@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 from deid_batch.audit import COLUMNS
 
+Fault = sqlite3.DatabaseError
+"""What any method raises where the file can't be read or written."""
 _COUNTED = COLUMNS[COLUMNS.index("kept") : -1]
 _CLEARED = ", ".join(f'"{column}" = NULL' for column in COLUMNS)
 _PAGE = 10_000
@@ -80,9 +82,12 @@ class Ledger:
         self.remember({"run": b"%d" % number})
         return number
 
-    def found(self, run: int, files: Sequence[Found]) -> list[bytes]:
-        """Take in files that a scan found. One that has changed is to be done again; of those, the written ones."""
-        changed = [file for file in files if self._has_changed(file)]
+    def changed(self, files: Iterable[Found]) -> list[Found]:
+        """Those of the files that are known, but not as they are now."""
+        return [file for file in files if self._has_changed(file)]
+
+    def found(self, run: int, files: Iterable[Found], changed: Iterable[Found]) -> None:
+        """Take in files that a scan found; those that have changed are to be done again."""
         with self._transaction():
             self._db.executemany(
                 "INSERT INTO file (path, size, mtime_ns, run) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE "
@@ -92,7 +97,6 @@ class Ledger:
             self._db.executemany(
                 f"UPDATE file SET size = ?2, mtime_ns = ?3, scope = NULL, {_CLEARED} WHERE path = ?1", changed
             )
-        return [file.path for file in changed]
 
     def _has_changed(self, file: Found) -> bool:
         known = self._db.execute("SELECT size, mtime_ns FROM file WHERE path = ?", (file.path,)).fetchone()
@@ -172,9 +176,10 @@ class Ledger:
         """Elements by the number of the rule that decided."""
         return Counter(dict(self._db.execute("SELECT number, hits FROM rule")))
 
-    def remaining(self) -> int:
-        """How many files are still to be done."""
-        return int(self._db.execute("SELECT COUNT(*) FROM file WHERE status IS NULL").fetchone()[0])
+    def remaining(self, *, unprobed: bool = False) -> int:
+        """How many files are still to be done, or to be probed."""
+        condition = "status IS NULL AND scope IS NULL" if unprobed else "status IS NULL"
+        return int(self._db.execute(f"SELECT COUNT(*) FROM file WHERE {condition}").fetchone()[0])
 
     def _pages(self, query: str, keys: int) -> Iterator[tuple[Any, ...]]:
         """Rows of a query in portions, so that memory stays flat and the table may be written to meanwhile.

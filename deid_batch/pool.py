@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -18,6 +20,7 @@ from deid_batch.plan import Job
 from deid_batch.worker import JobResult, Setting, start
 
 Task = Callable[[Job], JobResult]
+warnings.filterwarnings("ignore", category=UserWarning, module=r"joblib\.externals\.loky")  # of a killed worker
 _SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _AHEAD = 2
 
@@ -49,14 +52,12 @@ class LocalPool:
 
         Jobs are taken as long as `wanted()`; those under way are always finished. Memory does not grow with them.
         """
-        waiting = deque[Job]()
         suspects = deque[Job]()
         source = iter(jobs)
         running: dict[Future[JobResult], Job] = {}
         while True:
             while wanted() and len(running) < self._jobs * _AHEAD and (job := next(source, None)) is not None:
-                waiting.append(job)
-                running |= self._submitted(task, waiting)
+                running[self._submitted(task, job, self._jobs)] = job
             if not running:
                 break
             finished, _ = wait(running, return_when=FIRST_COMPLETED, timeout=0.5)
@@ -69,24 +70,31 @@ class LocalPool:
             if suspects:
                 suspects.extend(running.values())
                 running.clear()
-                yield from self._one_by_one(task, suspects)
+                yield from self._one_by_one(task, suspects, wanted)
 
-    def _submitted(self, task: Task, waiting: deque[Job]) -> dict[Future[JobResult], Job]:
-        job = waiting.popleft()
+    def _submitted(self, task: Task, job: Job, workers: int) -> Future[JobResult]:
         with _signals_blocked():
             if self._executor is None:
                 resource_tracker.ensure_running()
                 loky_resource_tracker.ensure_running()
-                self._executor = ProcessPoolExecutor(self._jobs, initializer=start, initargs=(self._setting,))
-            return {self._executor.submit(task, job): job}
+                common = (self._setting, os.getpid())
+                self._executor = ProcessPoolExecutor(workers, initializer=start, initargs=common)
+            future: Future[JobResult] = Future()
+            try:
+                future = self._executor.submit(task, job)
+            except BrokenProcessPool as error:  # a worker died since the last look
+                future.set_exception(error)
+            return future
 
-    def _one_by_one(self, task: Task, suspects: deque[Job]) -> Iterator[tuple[Job, JobResult | None]]:
+    def _one_by_one(
+        self, task: Task, suspects: deque[Job], wanted: Callable[[], bool]
+    ) -> Iterator[tuple[Job, JobResult | None]]:
         """Do the jobs that were under way when a worker died, in smaller pieces, until the guilty file is alone."""
         self._stop(kill=True)
         deaths: dict[Job, int] = {}
-        while suspects:
+        while suspects and wanted():
             job = suspects.popleft()
-            ((future, _),) = self._submitted(task, deque([job])).items()
+            future = self._submitted(task, job, 1)
             if not isinstance(future.exception(), BrokenProcessPool):
                 yield job, future.result()
                 continue
@@ -98,6 +106,7 @@ class LocalPool:
                 suspects.appendleft(job)
             else:
                 yield job, None
+        self._stop(kill=False)
 
     def _stop(self, *, kill: bool) -> None:
         if self._executor is not None:

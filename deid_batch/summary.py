@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from deid_batch.batch import Options, Summary
+from deid_batch.config.problems import printable
 from deid_batch.config.settings import KEY_SETTINGS
 
 
@@ -16,7 +18,7 @@ def shown_summary(summary: Summary, options: Options, *, verbose: bool = False) 
         parts.append(_elements(summary))
     if verbose and summary.failures:
         parts.append(_failures(summary))
-    parts.extend(_remarks(summary, options))
+    parts.extend(Text(printable(line), no_wrap=True, overflow="ignore") for line in _remarks(summary, options))
     return Group(*parts)
 
 

@@ -126,13 +126,12 @@ class Worker:
             for _, temporary, _ in prepared:
                 os.unlink(temporary)
             return
+        folders = {os.path.dirname(os.path.join(self._setting.out, path)) for path, _, _ in prepared}
+        for folder in folders:
+            os.makedirs(folder, exist_ok=True)
         sync_files([temporary for _, temporary, _ in prepared], self._setting.temporary)
-        folders = set()
         for path, temporary, _ in prepared:
-            final = os.path.join(self._setting.out, path)
-            folders.add(os.path.dirname(final))
-            os.makedirs(os.path.dirname(final), exist_ok=True)
-            os.replace(temporary, final)
+            os.replace(temporary, os.path.join(self._setting.out, path))
         for folder in folders:
             sync_folder(folder)
 
@@ -218,12 +217,14 @@ _PR_SET_PDEATHSIG = 1
 _worker: Worker | None = None
 
 
-def start(setting: Setting) -> None:
-    """Make this process a worker: it leaves signals to its parent and does not outlive it."""
+def start(setting: Setting, parent: int) -> None:
+    """Make this process a worker: it leaves signals to its parent, a process id, and does not outlive it."""
     global _worker  # noqa: PLW0603 - a worker process has one setting for life
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
     _worker = Worker(setting)
 
 

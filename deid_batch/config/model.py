@@ -45,9 +45,9 @@ class Config:
     def settled(self, known: Mapping[str, bytes], first_day: date) -> RuleSet:
         """The rule set, with every key and the reference date in place.
 
-        `known` holds keys that the config does not give, by purpose.
+        `known` holds keys that the config neither gives nor derives from its master key, by purpose.
         """
-        keys = {**known, **self.keys}
+        keys = self.keys if "master" in self.keys else {**known, **self.keys}
         ring = {purpose: _key_for(purpose, keys) for purpose in self.purposes}
         reference = self.reference_date or first_day
         rules = tuple(replace(rule, method=_bound(rule.method, ring, reference)) for rule in self.rules)
