@@ -14,6 +14,7 @@ COLUMNS = (
     "time_utc", "status", "reason", "detail", "source", "output", "scope_id", "sop_class_uid",
     "transfer_syntax_uid", "bytes_in", "bytes_out", "sha256_out", *COUNT_COLUMNS, "warnings", "seconds",
 )  # fmt: skip
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -49,6 +50,14 @@ class AuditLog:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def is_audit_log(path: str) -> bool:
+    """Whether a file is an audit log, as far as its first line tells, or has nothing in it."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return file.readline(len(_line(COLUMNS))) in (b"", _line(COLUMNS).encode())
 
 
 def shown_path(path: bytes) -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from deid_batch import __version__
-from deid_batch.errors import DeidBatchError, SourceError, UsageError
+from deid_batch.errors import DeidBatchError, SourceError, StoppedEarly, UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -27,12 +28,23 @@ app = typer.Typer(
 )
 _CONFIG_HELP = "A config file, or the name of a shipped config."
 _DEMO_CONFIG = "seed-sample"
+Backend = Literal["loky", "dask"]
+_WORK = typer.Option(
+    "--work", help="State of the run: ledger, keys, audit log.  [default: OUT.deid]", show_default=False
+)
 _JOBS = typer.Option("--jobs", "-j", min=1, help="Worker processes.  [default: usable cores]", show_default=False)
 
 
 def main() -> None:
-    """The console script."""
-    app(prog_name="deid-batch")
+    """The console script: Ctrl-C, SIGTERM and SIGHUP end it with exit code 130 from the start."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+    try:
+        app(prog_name="deid-batch")
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # what is left is to leave
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _version(wanted: bool) -> None:
@@ -56,10 +68,7 @@ def run(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Where the de-identified tree goes.")],
     config: Annotated[str, typer.Option("--config", "-c", help=_CONFIG_HELP)],
     jobs: Annotated[int | None, _JOBS] = None,
-    work: Annotated[
-        Path | None,
-        typer.Option(help="State of the run: ledger, keys, audit log.  [default: OUT.deid]", show_default=False),
-    ] = None,
+    work: Annotated[Path | None, _WORK] = None,
     audit: Annotated[
         Path | None,
         typer.Option(help="The audit log (CSV).  [default: audit.csv in the work directory]", show_default=False),
@@ -73,6 +82,16 @@ def run(
     max_failures: Annotated[
         int | None, typer.Option(min=0, help="Stop once more than this many files have failed.")
     ] = None,
+    file_timeout: Annotated[
+        float, typer.Option(min=0, help="Give up a file that takes more than this many seconds; 0: never.")
+    ] = 1800,
+    verify_outputs: Annotated[
+        bool, typer.Option("--verify-outputs", help="Read what was written earlier, and do again what has changed.")
+    ] = False,
+    backend: Annotated[Backend, typer.Option(help="Who does the work: processes here, or a Dask cluster.")] = "loky",
+    scheduler: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="The Dask scheduler, such as tcp://host:8786.")
+    ] = "",
     no_progress: Annotated[bool, typer.Option("--no-progress", help="Show no progress.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say in the summary what failed where.")] = False,
@@ -84,7 +103,7 @@ def run(
     from deid_batch.progress import Progress
     from deid_batch.summary import shown_summary
 
-    work_path = str(work) if work else f"{os.path.normpath(out)}.deid"
+    work_path = _work_of(out, work)
     options = Options(
         source=str(source),
         out=str(out),
@@ -95,8 +114,13 @@ def run(
         dry_run=dry_run,
         strict=validate_output,
         max_failures=max_failures,
+        file_timeout=file_timeout,
+        verify_outputs=verify_outputs,
+        scheduler=scheduler,
     )
     with _errors_told():
+        if (backend == "dask") != bool(scheduler):
+            raise UsageError("--backend dask and --scheduler ADDRESS go together")
         loaded = load_config(config)
         if keys:
             loaded = with_keys_of(loaded, str(keys))
@@ -112,6 +136,20 @@ def run(
     elif summary.exit_code == SourceError.exit_code:
         _tell("SOURCE holds no DICOM file")
     raise typer.Exit(summary.exit_code)
+
+
+@app.command()
+def status(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The OUT of a run.")],
+    work: Annotated[Path | None, _WORK] = None,
+) -> None:
+    """Show how far a run is, while it goes on or afterwards; it is not disturbed."""
+    from deid_batch.status import status_of
+    from deid_batch.summary import shown_status
+
+    with _errors_told():
+        found = status_of(_work_of(out, work))
+    _print(shown_status(found))
 
 
 @app.command()
@@ -200,18 +238,28 @@ def demo(
 
     source, out = folder / "study_dump", folder / "out"
     with _errors_told():
-        if folder.exists() and any(folder.iterdir()):
-            raise UsageError("the folder for the demo is not empty")
-        build_study_dump(source)
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            raise UsageError("the folder for the demo is a file, or not empty")
+        try:
+            build_study_dump(source)
+        except OSError as error:
+            raise StoppedEarly(f"the demo's files can't be written ({error.strerror})") from None
     typer.echo(f"$ deid-batch run {source} {out} --config {_DEMO_CONFIG}\n")
     try:
         run(source, out, _DEMO_CONFIG, jobs)
     except typer.Exit as done:
         code = done.exit_code
+    if code != DeidBatchError.exit_code:
+        raise typer.Exit(code)
     typer.echo(f"\nThe run's exit code was {code}: one of the demo's files is damaged.")
     typer.echo(f"The first lines of {folder / 'out.deid' / 'audit.csv'}:\n")
     with open(folder / "out.deid" / "audit.csv", encoding="utf-8") as log:
         typer.echo("".join(islice(log, 4)), nl=False)
+
+
+def _work_of(out: Path, work: Path | None) -> str:
+    """The work directory: beside OUT, if nothing else is said."""
+    return str(work) if work else f"{os.path.normpath(out)}.deid"
 
 
 def usable_cores() -> int:

@@ -68,7 +68,7 @@ class DaskPool:
     def is_death(self, error: BaseException | None) -> bool:
         return type(error).__name__ in ("KilledWorker", "CancelledError", "FutureCancelledError")
 
-    def renew(self) -> None:
+    def renew(self, *, alone: bool) -> None:
         """Nothing: the cluster's own keepers start workers anew."""
 
     def _await_workers(self) -> None:

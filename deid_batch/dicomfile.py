@@ -222,7 +222,7 @@ def rewrite_bytes(data: bytes, compiled: CompiledRules) -> bytes:
 
 def _rewritten(source: Source, sink: Sink, compiled: CompiledRules, trace: list[Touch] | None) -> Rewritten:
     try:
-        return _deidentified(*_opened(source), sink, compiled, trace)
+        return replace(_deidentified(*_opened(source), sink, compiled, trace), bytes_in=source.size)
     except OddEncoding as odd:
         sink.reset()
         if trace is not None:
@@ -259,7 +259,8 @@ def _identified(
         data = source.read(0, window)
         encoding = filemeta.encoding_of(meta, data)
         try:
-            instance, values = read_instance(data, meta.start, encoding, also)
+            partial = len(data) < source.size
+            instance, values = read_instance(data, meta.start, encoding, also, partial=partial)
         except NeedMore:
             window = _wider(window, source)
             continue

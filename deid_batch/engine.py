@@ -22,6 +22,7 @@ from deid_batch.values.text import has_foreign_bytes
 from deid_batch.wire import (
     IMPLICIT_LITTLE,
     ITEM_DELIMITATION,
+    LONG_VRS,
     MAX_DEPTH,
     MAX_SHORT_LENGTH,
     OPAQUE_VRS,
@@ -32,8 +33,9 @@ from deid_batch.wire import (
     Encoding,
     end_of_fragments,
     end_of_items,
-    headers,
+    end_of_value,
     looks_like_items,
+    read_header,
     read_item,
     tag_name,
 )
@@ -116,20 +118,22 @@ class CompiledRules:
 
 
 def read_instance(
-    data: bytes, pos: int, encoding: Encoding, also: frozenset[int] = frozenset()
+    data: bytes, pos: int, encoding: Encoding, also: frozenset[int] = frozenset(), *, partial: bool
 ) -> tuple[Instance, dict[int, Values]]:
     """The identity of the instance whose data set begins at `pos`, and the values of the attributes in `also`.
 
-    Nothing but the top level is looked at.
+    Nothing but the top level is looked at. `partial` says that the file goes on behind `data`.
     """
     found: dict[int, bytes] = {}
     wanted = _IDENTITY | also
-    last = max(wanted)
-    for header in headers(data, pos, len(data), encoding):
+    last, end = max(wanted), len(data)
+    while (partial or end - pos >= 8) and data[pos : pos + 8] != bytes(8):
+        header = read_header(data, pos, end, encoding)
         if header.tag > last:
             break
+        pos = end_of_value(data, header, end, encoding)
         if header.tag in wanted:
-            found[header.tag] = data[header.start : header.start + header.length]
+            found[header.tag] = data[header.start : pos]
     charset = found.get(_CHARSET, b"")
     patient = [_patient_text(found.get(tag, b""), charset) for tag in (0x00100021, 0x00100020)]
     uid = {tag: uids.text_of(value) for tag, value in found.items()}
@@ -201,6 +205,8 @@ class Walk:
         touched = len(self._trace or ())
         try:
             chunks, _ = self._data_set(data, pos, len(data), self._top)
+            if partial and self._tail is None:  # the bytes at hand end with an element, but the file goes on
+                raise NeedMore
         except NeedMore:
             self._top = before
             self.counts, self.hits, self.warnings = counted
@@ -273,9 +279,9 @@ class Walk:
                     raise Unreadable("bad-sequence", "an item delimitation has a length")
                 pos = start
                 break
-            if self._is_tail(plan, frame, stop, end):
+            if stop > end and self._is_tail(plan, frame, length):
                 out.append(data[run:pos])
-                out.append(self._before_tail(data[pos:start], plan, Tail(tag, start, length, plan.decision is None)))
+                out.append(self._before_tail(data[pos:start], plan, start, length))
                 run = pos = end
                 break
             replacement, stop = self._element(data, pos, start, length, end, plan, frame)
@@ -307,18 +313,22 @@ class Walk:
             NeedMore() if end == len(data) else Unreadable("bad-length", f"{what} goes on behind the end of its item")
         )
 
-    def _is_tail(self, plan: Plan, frame: Frame, stop: int, end: int) -> bool:
-        """Whether a value at the top level goes on behind the bytes at hand and need not be looked at."""
-        if frame.depth or not self._partial or stop <= end or plan.vr == "UN" or plan.vr not in OPAQUE_VRS:
+    def _is_tail(self, plan: Plan, frame: Frame, length: int) -> bool:
+        """Whether a value that goes on behind the bytes at hand need not be looked at."""
+        if frame.depth or not self._partial or plan.vr == "UN" or plan.vr not in OPAQUE_VRS:
             return False
-        return plan.decision is None or plan.decision.method.erases
+        if length == UNDEFINED and not _may_be_encapsulated(plan):
+            return False
+        return plan.decision is None or plan.decision.method.erases or _is_kept(plan)
 
-    def _before_tail(self, header: bytes, plan: Plan, tail: Tail) -> bytes:
+    def _before_tail(self, header: bytes, plan: Plan, start: int, length: int) -> bytes:
         """Mark the tail; what is to be written before it."""
-        self._tail = tail
-        self.is_encapsulated |= tail.length == UNDEFINED
-        if plan.decision is None:
-            self.counts["kept"] += 1
+        is_dropped = _is_dropped(plan.tag)
+        self._tail = Tail(plan.tag, start, length, _is_kept(plan) and not is_dropped)
+        self.is_encapsulated |= length == UNDEFINED
+        if is_dropped:
+            return b""
+        if self._keeps(plan):
             return header
         self._top.gone[block_of(plan.tag)] += 1
         return self._erased(plan, self._top, plan.vr)
@@ -336,7 +346,7 @@ class Walk:
             return self._encapsulated(data, start, end, plan, frame)
         if stop > end:
             raise self._cut_off(data, end, tag_name(tag))
-        if not tag & 0xFFFF or tag == _TRAILING_PADDING:
+        if _is_dropped(tag):
             return b"", stop
         if plan.vr == "SQ" or (plan.vr == "UN" and _is_kept(plan) and looks_like_items(data, start, stop)):
             return self._sequence(data, pos, start, length, end, plan, frame)
@@ -420,7 +430,7 @@ class Walk:
 
     def _written(self, plan: Plan, value: bytes, frame: Frame) -> bytes:
         """The element with another value."""
-        if frame.encoding.explicit and len(value) > MAX_SHORT_LENGTH and plan.written_vr not in OPAQUE_VRS:
+        if frame.encoding.explicit and len(value) > MAX_SHORT_LENGTH and plan.written_vr not in LONG_VRS:
             self.warnings += 1
         return frame.encoding.element(plan.tag, plan.written_vr, value)
 
@@ -465,10 +475,8 @@ class Walk:
 
     def _encapsulated(self, data: bytes, start: int, end: int, plan: Plan, frame: Frame) -> tuple[bytes | None, int]:
         """An encapsulated value: fragments, kept or erased as a whole. (PS3.5 A.4)"""
-        if plan.vr not in ("OB", "OW"):
+        if not _may_be_encapsulated(plan):
             raise Unreadable("bad-length", f"undefined length is not allowed for {tag_name(plan.tag)}")
-        if plan.tag not in PIXEL_DATA:
-            raise Unreadable("bad-length", f"{tag_name(plan.tag)} can't be encapsulated")
         stop = end_of_fragments(data, start, end, frame.encoding)
         self.is_encapsulated |= not frame.depth
         if self._keeps(plan):
@@ -544,6 +552,15 @@ def _erases(plan: Plan) -> bool:
 def block_of(tag: int) -> int:
     """The tag of the creator that a private element's block belongs to. (PS3.5 7.8.1)"""
     return tag & 0xFFFF0000 | tag >> 8 & 0xFF
+
+
+def _is_dropped(tag: int) -> bool:
+    """Whether an element goes whatever the rules say: a group length, Data Set Trailing Padding."""
+    return not tag & 0xFFFF or tag == _TRAILING_PADDING
+
+
+def _may_be_encapsulated(plan: Plan) -> bool:
+    return plan.tag in PIXEL_DATA and plan.vr in ("OB", "OW")
 
 
 def _swallowing(tag: int) -> Unreadable:

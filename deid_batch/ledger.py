@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from deid_batch.audit import COLUMNS
+from deid_batch.audit import COLUMNS, TIME_FORMAT
 
+Fault = sqlite3.DatabaseError
+"""What any method raises where the file can't be read or written."""
 _COUNTED = COLUMNS[COLUMNS.index("kept") : -1]
 _CLEARED = ", ".join(f'"{column}" = NULL' for column in COLUMNS)
 _PAGE = 10_000
@@ -44,10 +49,23 @@ class Todo(NamedTuple):
     size: int
 
 
+class Outcome(NamedTuple):
+    """How many files have a status and a reason, and their sizes in bytes."""
+
+    status: str
+    reason: str | None
+    files: int
+    bytes_in: int | None
+    bytes_out: int | None
+
+
 class Ledger:
     """The state of one OUT. Every method that changes something is one transaction."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, read_only: bool = False) -> None:
+        if read_only:
+            self._db = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+            return
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -80,9 +98,12 @@ class Ledger:
         self.remember({"run": b"%d" % number})
         return number
 
-    def found(self, run: int, files: Sequence[Found]) -> list[bytes]:
-        """Take in files that a scan found. One that has changed is to be done again; of those, the written ones."""
-        changed = [file for file in files if self._has_changed(file)]
+    def changed(self, files: Iterable[Found]) -> list[Found]:
+        """Those of the files that are known, but not as they are now."""
+        return [file for file in files if self._has_changed(file)]
+
+    def found(self, run: int, files: Iterable[Found], changed: Iterable[Found]) -> None:
+        """Take in files that a scan found; those that have changed are to be done again."""
         with self._transaction():
             self._db.executemany(
                 "INSERT INTO file (path, size, mtime_ns, run) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE "
@@ -92,7 +113,6 @@ class Ledger:
             self._db.executemany(
                 f"UPDATE file SET size = ?2, mtime_ns = ?3, scope = NULL, {_CLEARED} WHERE path = ?1", changed
             )
-        return [file.path for file in changed]
 
     def _has_changed(self, file: Found) -> bool:
         known = self._db.execute("SELECT size, mtime_ns FROM file WHERE path = ?", (file.path,)).fetchone()
@@ -147,13 +167,37 @@ class Ledger:
         query = f"SELECT path, {columns} FROM file WHERE status IS NOT NULL AND path > ? ORDER BY path"
         return (row[1:] for row in self._pages(query, 1))
 
-    def outcomes(self) -> list[tuple[str, str, int, int, int]]:
-        """(status, reason, files, bytes in, bytes out) of what is done."""
+    def done_since(self, moment: datetime) -> tuple[int, float]:
+        """(files that were done since then, seconds from the first of them until now)."""
+        since = moment.strftime(TIME_FORMAT)
+        query = "SELECT COUNT(*), MIN(time_utc) FROM file WHERE time_utc >= ?"
+        files, first = self._db.execute(query, (since,)).fetchone()
+        if not files:
+            return 0, 0.0
+        began = datetime.strptime(first, TIME_FORMAT).replace(tzinfo=UTC)
+        return files, max((datetime.now(UTC) - began).total_seconds(), 1.0)
+
+    def colliding(self) -> list[bytes]:
+        """Paths that can't be told from an earlier one where names are alike in whatever case."""
+        self._db.create_function("folded", 1, _folded, deterministic=True)
+        query = (
+            "SELECT path FROM (SELECT path, ROW_NUMBER() OVER (PARTITION BY folded(path) ORDER BY path) AS number "
+            "FROM file WHERE status IS NULL OR status = 'written') WHERE number > 1 ORDER BY path"
+        )
+        return [row[0] for row in self._db.execute(query)]
+
+    def digests(self) -> Iterator[tuple[bytes, str]]:
+        """(path, digest of its output) of all files that were written."""
+        query = "SELECT path, sha256_out FROM file WHERE status = 'written' AND path > ? ORDER BY path"
+        return self._pages(query, 1)
+
+    def outcomes(self) -> list[Outcome]:
+        """What is done, by status and reason."""
         query = (
             "SELECT status, reason, COUNT(*), SUM(bytes_in), SUM(bytes_out) FROM file WHERE status IS NOT NULL "
             "GROUP BY status, reason ORDER BY status = 'written' DESC, status, reason"
         )
-        return self._db.execute(query).fetchall()
+        return [Outcome(*row) for row in self._db.execute(query)]
 
     def failures(self, most: int = 20) -> list[tuple[str, str, int]]:
         """(reason, detail, files) of what was not written though it is DICOM, the most frequent first."""
@@ -172,9 +216,10 @@ class Ledger:
         """Elements by the number of the rule that decided."""
         return Counter(dict(self._db.execute("SELECT number, hits FROM rule")))
 
-    def remaining(self) -> int:
-        """How many files are still to be done."""
-        return int(self._db.execute("SELECT COUNT(*) FROM file WHERE status IS NULL").fetchone()[0])
+    def remaining(self, *, unprobed: bool = False) -> int:
+        """How many files are still to be done, or to be probed."""
+        condition = "status IS NULL AND scope IS NULL" if unprobed else "status IS NULL"
+        return int(self._db.execute(f"SELECT COUNT(*) FROM file WHERE {condition}").fetchone()[0])
 
     def _pages(self, query: str, keys: int) -> Iterator[tuple[Any, ...]]:
         """Rows of a query in portions, so that memory stays flat and the table may be written to meanwhile.
@@ -195,3 +240,7 @@ class Ledger:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+
+def _folded(path: bytes) -> str:
+    return unicodedata.normalize("NFC", os.fsdecode(path)).casefold().encode("utf-8", "backslashreplace").decode()

@@ -89,8 +89,8 @@ class Plans(dict[bytes, Entry]):
         return entry
 
     def _written_vr(self, header: bytes, tag: int) -> str:
-        if not self._encoding.explicit or tag >> 16 == 0xFFFE:
-            return ""
+        if not self._encoding.explicit or tag >> 16 == 0xFFFE or not any(header):
+            return ""  # items have no VR, nor have zeros behind the data set
         vr = header[4:6].decode("latin-1")
         if vr not in VRS:
             raise OddEncoding("unknown-vr", f"the VR of {tag_name(tag)} is none of PS3.5 6.2")

@@ -48,8 +48,8 @@ class Pool(Protocol):
         """Whether a job ended with this error because a worker died."""
         ...
 
-    def renew(self) -> None:
-        """Make sure that there are workers again after a death."""
+    def renew(self, *, alone: bool) -> None:
+        """Make sure that there are workers again after a death: one, if a job is to be `alone`."""
         ...
 
 
@@ -82,7 +82,7 @@ def run_jobs(pool: Pool, task: str, jobs: Iterable[Job], wanted: Callable[[], bo
 
 def _one_by_one(pool: Pool, task: str, suspects: deque[Job], wanted: Callable[[], bool]) -> Iterator[Answer]:
     """Do the jobs that were under way when a worker died, in smaller pieces, until the guilty file is alone."""
-    pool.renew()
+    pool.renew(alone=True)
     deaths: dict[Job, int] = {}
     while suspects and wanted():
         job = suspects.popleft()
@@ -90,7 +90,7 @@ def _one_by_one(pool: Pool, task: str, suspects: deque[Job], wanted: Callable[[]
         if not pool.is_death(future.exception()):
             yield job, future.result()
             continue
-        pool.renew()
+        pool.renew(alone=True)
         deaths[job] = deaths.get(job, 0) + 1
         if len(job.paths) > 1:
             suspects.extendleft(reversed(job.halves()))
@@ -98,6 +98,7 @@ def _one_by_one(pool: Pool, task: str, suspects: deque[Job], wanted: Callable[[]
             suspects.appendleft(job)
         else:
             yield job, None
+    pool.renew(alone=False)
 
 
 class LocalPool:
@@ -111,7 +112,7 @@ class LocalPool:
     shares_fate = True
 
     def __init__(self, jobs: int, setting: Setting) -> None:
-        self._jobs = jobs
+        self._jobs = self._workers = jobs
         self._setting = setting
         self._executor: ProcessPoolExecutor | None = None
 
@@ -124,7 +125,7 @@ class LocalPool:
                 resource_tracker.ensure_running()
                 loky_resource_tracker.ensure_running()
                 common = (self._setting, os.getpid())
-                self._executor = ProcessPoolExecutor(self._jobs, initializer=start, initargs=common)
+                self._executor = ProcessPoolExecutor(self._workers, initializer=start, initargs=common)
             future: Future[JobResult] = Future()
             try:
                 future = self._executor.submit(_TASKS[task], job)
@@ -135,8 +136,9 @@ class LocalPool:
     def is_death(self, error: BaseException | None) -> bool:
         return isinstance(error, BrokenProcessPool)
 
-    def renew(self) -> None:
+    def renew(self, *, alone: bool) -> None:
         self.close(kill=True)
+        self._workers = 1 if alone else self._jobs
 
     def close(self, *, kill: bool) -> None:
         """End the workers: at once, or when they have done what they do."""

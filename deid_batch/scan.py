@@ -51,7 +51,7 @@ def _looked_at(entry: os.DirEntry[bytes], path: bytes, root: bytes) -> Found | P
     try:
         if entry.is_symlink():
             target = os.path.realpath(entry.path)
-            if not target.startswith(root.rstrip(b"/") + b"/"):
+            if not os.path.join(target, b"").startswith(os.path.join(root, b"")):
                 return Passed(path, "link-outside")
         status = entry.stat()
     except OSError:

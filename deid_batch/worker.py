@@ -5,22 +5,30 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import secrets
 import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from deid_batch import dicomfile
-from deid_batch.audit import COLUMNS, shown_path
+from deid_batch.audit import COLUMNS, TIME_FORMAT, shown_path
 from deid_batch.engine import CompiledRules
 from deid_batch.errors import FileError, OutputError
 from deid_batch.methods.base import COLUMNS as COUNT_COLUMNS
 from deid_batch.plan import Job
 from deid_batch.rules import RuleSet
 
+Row = tuple[object, ...]
+Prepared = tuple[bytes, bytes, Row]
+"""Path, temporary file and row of a file that is written but has not its final name yet."""
+_BAD_NAME = frozenset({
+    errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.EINVAL, errno.EILSEQ,
+})  # fmt: skip
 MACHINE_FAULTS = {
     errno.ENOSPC: "the disk of OUT is full",
     errno.EDQUOT: "the disk quota of OUT is used up",
@@ -39,15 +47,19 @@ class Setting:
     out: bytes
     temporary: bytes
     rules: RuleSet = field(repr=False)
+    out_identity: tuple[int, int] = (0, 0)
+    """Device and inode of OUT, by which one that has vanished, or was put in its place, is told."""
     strict: bool = False
     dry_run: bool = False
+    file_timeout: float = 0.0
+    """Seconds that one file may take; 0: any time."""
 
 
 @dataclass
 class JobResult:
     """What became of the files of a job: for each its path and audit row; `fault` says why the machine gave up."""
 
-    rows: list[tuple[bytes, tuple[object, ...]]] = field(default_factory=list)
+    rows: list[tuple[bytes, Row]] = field(default_factory=list)
     scopes: list[tuple[bytes, str]] = field(default_factory=list)
     hits: Counter[int] = field(default_factory=Counter)
     size: int = 0
@@ -61,6 +73,7 @@ class Worker:
         self._setting = setting
         self._compiled = CompiledRules(setting.rules, strict=setting.strict)
         self._number = 0
+        self._prefix = secrets.token_hex(8).encode()
 
     def probe(self, job: Job) -> JobResult:
         """Take a first look at files: the scope of each, or the row of one that can't be done."""
@@ -68,7 +81,8 @@ class Worker:
         for path in job.paths:
             began = time.monotonic()
             try:
-                instance = dicomfile.probe(self._source(path))
+                with self._timed():
+                    instance = dicomfile.probe(self._source(path))
             except Exception as error:  # the rim: whatever goes wrong with a file is a row
                 result.rows.append((path, failure_row(path, error, time.monotonic() - began)))
             else:
@@ -78,11 +92,12 @@ class Worker:
     def deidentify(self, job: Job) -> JobResult:
         """De-identify files: all are written, then synced together, then renamed."""
         result = JobResult(size=job.size)
-        prepared: list[tuple[bytes, bytes, tuple[object, ...]]] = []
+        prepared: list[Prepared] = []
         for path in job.paths:
             began = time.monotonic()
             try:
-                temporary, rewritten = self._prepare(path)
+                with self._timed():
+                    temporary, rewritten = self._prepare(path)
             except Exception as error:  # the rim: whatever goes wrong with a file is a row
                 result.fault = _machine_fault(error)
                 if result.fault:
@@ -92,11 +107,22 @@ class Worker:
             result.hits.update(rewritten.hits)
             prepared.append((path, temporary, _written_row(path, rewritten, time.monotonic() - began)))
         try:
-            self._publish(prepared)
-            result.rows.extend((path, row) for path, _, row in prepared)
+            result.rows.extend(self._published(prepared))
         except OSError as error:
             result.fault = _machine_fault(error) or f"OUT can't be written to ({os.strerror(error.errno or errno.EIO)})"
         return result
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """A file that takes too long ends this process, even in the midst of a library's code; the run goes on."""
+        if not self._setting.file_timeout:
+            yield
+            return
+        signal.setitimer(signal.ITIMER_REAL, self._setting.file_timeout)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _source(self, path: bytes) -> bytes:
         source = self._setting.source
@@ -105,7 +131,7 @@ class Worker:
     def _prepare(self, path: bytes) -> tuple[bytes, dicomfile.Rewritten]:
         """Write the de-identified form of a file to a temporary one."""
         self._number += 1
-        temporary = os.path.join(self._setting.temporary, b"%d-%d" % (os.getpid(), self._number))
+        temporary = os.path.join(self._setting.temporary, b"%s-%d" % (self._prefix, self._number))
         try:
             descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         except OSError as error:
@@ -118,26 +144,63 @@ class Worker:
         finally:
             os.close(descriptor)
 
-    def _publish(self, prepared: Sequence[tuple[bytes, bytes, tuple[object, ...]]]) -> None:
-        """Bring temporary files onto the disk, and then under their final names."""
-        if not prepared:
-            return
+    def _published(self, prepared: Sequence[Prepared]) -> list[tuple[bytes, Row]]:
+        """Bring temporary files onto the disk, and then under their final names; the rows of all."""
         if self._setting.dry_run:
             for _, temporary, _ in prepared:
                 os.unlink(temporary)
-            return
+            return [(path, row) for path, _, row in prepared]
+        if not prepared:
+            return []
+        self._check_out()
+        rows = [(path, self._folder_made(path, row)) for path, _, row in prepared]
         sync_files([temporary for _, temporary, _ in prepared], self._setting.temporary)
         folders = set()
-        for path, temporary, _ in prepared:
-            final = os.path.join(self._setting.out, path)
-            folders.add(os.path.dirname(final))
-            os.makedirs(os.path.dirname(final), exist_ok=True)
-            os.replace(temporary, final)
+        for number, (path, temporary, row) in enumerate(prepared):
+            if rows[number][1] is row:
+                rows[number] = path, self._renamed(path, temporary, row)
+                folders.add(os.path.dirname(self._final(path)))
+            else:
+                os.unlink(temporary)
         for folder in folders:
             sync_folder(folder)
+        return rows
+
+    def _final(self, path: bytes) -> bytes:
+        return os.path.join(self._setting.out, path)
+
+    def _check_out(self) -> None:
+        """Raise OSError where OUT is not what it was when the run began, as when its disk was taken away."""
+        status = os.stat(self._setting.out)
+        if (status.st_dev, status.st_ino) != self._setting.out_identity:
+            raise OutputError(errno.ENOENT, "OUT is not there any more")
+
+    def _folder_made(self, path: bytes, row: Row) -> Row:
+        """The file's row, or another one where its folder can't have that name."""
+        try:
+            os.makedirs(os.path.dirname(self._final(path)), exist_ok=True)
+        except OSError as error:
+            return _bad_name_row(path, error)
+        return row
+
+    def _renamed(self, path: bytes, temporary: bytes, row: Row) -> Row:
+        """Give a file its final name: its row, or another one where it can't have that name."""
+        try:
+            os.replace(temporary, self._final(path))
+        except OSError as error:
+            os.unlink(temporary)
+            return _bad_name_row(path, error)
+        return row
 
 
-def failure_row(path: bytes, error: Exception, seconds: float = 0.0) -> tuple[object, ...]:
+def _bad_name_row(path: bytes, error: OSError) -> Row:
+    """The row of a file that OUT has no room for under its name; any other fault is raised again."""
+    if error.errno not in _BAD_NAME:
+        raise error
+    return failure_row(path, FileError("bad-name", os.strerror(error.errno)))
+
+
+def failure_row(path: bytes, error: Exception, seconds: float = 0.0) -> Row:
     """The audit row of a file that was not written."""
     if isinstance(error, FileError):
         status, reason, detail = error.status, error.reason, error.detail
@@ -152,17 +215,17 @@ def failure_row(path: bytes, error: Exception, seconds: float = 0.0) -> tuple[ob
     return audit_row(path, status=status, reason=reason, detail=detail or None, seconds=seconds)
 
 
-def audit_row(path: bytes, *, seconds: float, **values: object) -> tuple[object, ...]:
+def audit_row(path: bytes, *, seconds: float, **values: object) -> Row:
     """An audit row; what is not given is None."""
     values |= {
-        "time_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "time_utc": datetime.now(UTC).strftime(TIME_FORMAT),
         "source": shown_path(path),
         "seconds": f"{seconds:.4f}",
     }
     return tuple(values.get(column) for column in COLUMNS)
 
 
-def _written_row(path: bytes, rewritten: dicomfile.Rewritten, seconds: float) -> tuple[object, ...]:
+def _written_row(path: bytes, rewritten: dicomfile.Rewritten, seconds: float) -> Row:
     return audit_row(
         path,
         status="written",
@@ -218,12 +281,15 @@ _PR_SET_PDEATHSIG = 1
 _worker: Worker | None = None
 
 
-def start(setting: Setting) -> None:
-    """Make this process a worker: it leaves signals to its parent and does not outlive it."""
+def start(setting: Setting, parent: int) -> None:
+    """Make this process a worker: it leaves signals to its parent, a process id, and does not outlive it."""
     global _worker  # noqa: PLW0603 - a worker process has one setting for life
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
     _worker = Worker(setting)
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from deid_batch.audit import is_audit_log
 from deid_batch.errors import SourceError, StoppedEarly, UsageError
 
 LEDGER_NAME = "ledger.sqlite"
+_LOCK_NAME = "lock"
 
 
 def check_places(source: str, out: str, work: str, audit: str) -> None:
@@ -27,12 +30,18 @@ def check_places(source: str, out: str, work: str, audit: str) -> None:
     for name, place in (("the work directory", work), ("the audit log", audit)):
         if place and (_is_within(place, out) or _is_within(place, source)):
             raise UsageError(f"{name} must lie outside SOURCE and OUT: OUT is what gets handed out")
+    if os.path.exists(work) and not os.path.isdir(work):
+        raise UsageError("the work directory is a file; it must be a directory, or not be there yet")
+    if os.path.exists(audit) and not is_audit_log(audit):
+        raise UsageError("the audit log would take the place of something that is no audit log")
+    if not _is_within(audit, work) and not os.path.isdir(os.path.dirname(os.path.abspath(audit))):
+        raise UsageError("the folder of the audit log does not exist")
 
 
 def prepare_work(work: str, out: str, *, overwrite: bool) -> None:
     """Make the work directory, mode 0700. One that holds something else, or an OUT of unknown origin, is refused."""
     if not os.path.exists(os.path.join(work, LEDGER_NAME)):
-        if not _is_empty(work):
+        if not _is_empty(work, but=_LOCK_NAME):
             raise UsageError("the work directory holds something else; name an empty one with --work")
         if not _is_empty(out) and not overwrite:
             raise UsageError("OUT holds files that no run known here wrote; choose another OUT, or --overwrite")
@@ -51,15 +60,15 @@ def prepare_out(out: str) -> None:
         raise StoppedEarly(f"OUT can't be made ({error.strerror})") from None
 
 
-def _is_empty(folder: str) -> bool:
-    """Whether nothing stands in a folder, or it is not there."""
-    return not os.path.isdir(folder) or not os.listdir(folder)
+def _is_empty(folder: str, but: str = "") -> bool:
+    """Whether nothing stands in a folder (but perhaps one file), or it is not there."""
+    return not os.path.isdir(folder) or set(os.listdir(folder)) <= {but}
 
 
 @contextmanager
 def locked(work: str) -> Iterator[None]:
     """Hold the work directory. Another run that holds it raises StoppedEarly; a dead one's lock is void."""
-    descriptor = os.open(os.path.join(work, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(os.path.join(work, _LOCK_NAME), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -71,6 +80,27 @@ def locked(work: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def lock_owner(work: str) -> tuple[int, str] | None:
+    """(process id, host) of the run that holds, or last held, a work directory; None where there was none."""
+    try:
+        with open(os.path.join(work, _LOCK_NAME), encoding="utf-8", errors="replace") as file:
+            match = re.fullmatch(r"pid (\d+) on (\S+)", file.read(300).strip())
+    except OSError:
+        return None
+    return (int(match[1]), match[2]) if match else None
+
+
+def folds_names(area: str) -> bool:
+    """Whether the file system takes names for the same that differ in case only."""
+    probe = os.path.join(area, "case-probe")
+    with open(probe, "xb"):
+        pass
+    try:
+        return os.path.exists(os.path.join(area, "CASE-PROBE"))
+    finally:
+        os.unlink(probe)
 
 
 @contextmanager
@@ -100,11 +130,9 @@ def _place_for_temporary_files(work: str, out: str) -> str:
 
 def _is_within(inner: str, outer: str) -> bool:
     """Whether `inner` is `outer` or lies below it, by whatever names they are called."""
-    if not os.path.exists(outer):
-        return False
-    place = os.path.realpath(inner)
+    place, goal = os.path.realpath(inner), os.path.realpath(outer)
     while True:
-        if os.path.exists(place) and os.path.samefile(place, outer):
+        if place == goal or (os.path.exists(place) and os.path.exists(goal) and os.path.samefile(place, goal)):
             return True
         parent = os.path.dirname(place)
         if parent == place:

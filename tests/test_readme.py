@@ -74,7 +74,9 @@ def test_every_quote_is_checked() -> None:
 
 def test_every_reason_code_is_listed() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "deid_batch").rglob("*.py"))
-    raised = re.findall(r"(?:FileError|Unreadable|OddEncoding|SetAside|Skipped|Passed)\((?:path, )?\"([a-z-]+)\"", sources)
+    raised = re.findall(
+        r"(?:FileError|Unreadable|OddEncoding|SetAside|Skipped|Passed)\((?:path, )?\"([a-z-]+)\"", sources
+    )
     table = README.read_text(encoding="utf-8").partition("| status | reason |")[2]
     assert raised
     assert [reason for reason in sorted(set(raised)) if not re.search(rf"\b{reason}\b", table)] == []

@@ -48,9 +48,9 @@ class Config:
     def settled(self, known: Mapping[str, bytes], first_day: date) -> RuleSet:
         """The rule set, with every key and the reference date in place.
 
-        `known` holds keys that the config does not give, by purpose.
+        `known` holds keys that the config neither gives nor derives from its master key, by purpose.
         """
-        keys = {**known, **self.keys}
+        keys = self.keys if "master" in self.keys else {**known, **self.keys}
         ring = {purpose: _key_for(purpose, keys) for purpose in self.purposes}
         rules = tuple(replace(rule, method=_bound(rule.method, ring, first_day)) for rule in self.rules)
         return RuleSet(rules, ring["uid"], self.scope, self.required_scopes)

@@ -96,9 +96,11 @@ def parse_vr(text: str) -> VRIs:
     return VRIs(text.upper())
 
 
-def parse_keyword(text: str) -> TagIs:
-    """A keyword of PS3.6, in any case."""
+def parse_keyword(text: str) -> TagIs | TagIn:
+    """A keyword of PS3.6, in any case; that of a repeating group selects all its repetitions."""
     tag = dictionary.tag_of_keyword(text)
+    if tag is None and (mask := dictionary.mask_of_keyword(text)):
+        return TagIn(int(mask.replace("x", "0"), 16), _mask(mask))
     if tag is None:
         raise ValueError(f"unknown keyword '{text}'{did_you_mean(text, dictionary.known_keywords())}")
     return TagIs(tag)

@@ -67,10 +67,13 @@ class Perturb(ValueMethod):
         exact = numbers.EXACT
         seed = self._seed(number, element, place)
         fraction = exact.subtract(exact.divide(Decimal(seed), Decimal(_STEPS - 1)), Decimal("0.5"))
-        noise = exact.multiply(fraction, self.span)
-        if self.range_type == "Proportional":
-            noise = exact.multiply(noise, number.copy_abs())
-        return numbers.rounded(exact.add(number, noise), self.round_to)
+        try:
+            noise = exact.multiply(fraction, self.span)
+            if self.range_type == "Proportional":
+                noise = exact.multiply(noise, number.copy_abs())
+            return numbers.rounded(exact.add(number, noise), self.round_to)
+        except ArithmeticError:
+            raise BadValue("no number is large enough for its noise") from None
 
     def _seed(self, number: Decimal, element: Element, place: int) -> int:
         if self.perturb_scope == "None":

@@ -7,6 +7,7 @@ import re
 import struct
 import sys
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from itertools import chain
 
 from deid_batch.errors import BadValue
 
@@ -51,14 +52,10 @@ def rounded(number: Decimal, decimals: int) -> Decimal:
 
 def format_ds(number: Decimal) -> str:
     """A DS of at most 16 characters, with as many of the number's digits as fit."""
-    if number.adjusted() < _MAX_DS and len(text := format(number, "f")) <= _MAX_DS:
-        return text
-    for digits in range(_MAX_DS, 0, -1):
-        shorter = Context(digits, ROUND_HALF_EVEN).plus(number)
-        for text in (format(shorter, form) for form in ("f", "E") if form == "E" or shorter.adjusted() < _MAX_DS):
-            if len(text) <= _MAX_DS:
-                return text
-    raise BadValue("too large for a DS")
+    forms = "fE" if abs(number.adjusted()) < 40 else "E"
+    shorter = (Context(digits, ROUND_HALF_EVEN).plus(number) for digits in range(_MAX_DS, 0, -1))
+    written = (format(one, form) for one in chain([number], shorter) for form in forms)
+    return next(text for text in written if len(text) <= _MAX_DS)
 
 
 def format_is(number: Decimal) -> str:

@@ -6,7 +6,7 @@ import re
 import warnings
 from functools import lru_cache
 
-from pydicom.charset import convert_encodings, decode_bytes, encode_string, python_encoding
+from pydicom.charset import convert_encodings, decode_bytes, default_encoding, encode_string, python_encoding
 
 from deid_batch.errors import BadValue
 
@@ -20,9 +20,11 @@ _TEXT_DELIMITERS = {0x0D, 0x0A, 0x09, 0x0C, 0x5C}
 _TO_GB2312 = "\x1b$)A"
 """The one escape sequence that pydicom leaves in what it decodes. (PS3.3 C.12.1.1.2)"""
 _MAX_LENGTH = {
-    "AE": 16, "AS": 4, "CS": 16, "DA": 8, "DS": 16, "DT": 26, "IS": 12, "LO": 64, "LT": 10240, "PN": 64,
+    "AE": 16, "AS": 4, "CS": 16, "DS": 16, "DT": 26, "IS": 12, "LO": 64, "LT": 10240, "PN": 64,
     "SH": 16, "ST": 1024, "TM": 16, "UI": 64,
 }  # fmt: skip
+_IN_DEFAULT = re.compile(rb"(?:^|[\t\n\f\r^=]|\x1b\(B)[^\x1b\t\n\f\r^=]*[\x80-\xff]")
+"""A byte beyond ASCII with no escape sequence before it. (PS3.5 6.1.2.5.3)"""
 _ONE_LINE = re.compile(r"[^\x00-\x1f\x7f\\]*")
 _LINES = re.compile(r"[^\x00-\x08\x0b\x0e-\x1f\x7f]*")
 _FORM = {
@@ -80,15 +82,18 @@ def encode(text: str, vr: str, charset: bytes) -> bytes:
         return text.encode("ascii")
     if vr not in CHARSET_VRS:
         raise BadValue("letters outside the default repertoire")
+    encodings = list(encodings_of(charset))
+    # a delimiter ends what an escape sequence has set (PS3.5 6.1.2.5.3)
+    pieces = [piece for piece in re.split(r"([\t\n\f\r^=])", text) if piece]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            # every delimiter ends what an escape sequence set (PS3.5 6.1.2.5.3)
-            pieces = [piece for piece in re.split(r"([\t\n\f\r^=])", text) if piece]
-            encoded = b"".join(encode_string(piece, list(encodings_of(charset))) for piece in pieces)
+            encoded = b"".join(encode_string(piece, encodings) for piece in pieces)
         except (UserWarning, UnicodeError, LookupError):
             raise BadValue("letters that the character set lacks") from None
-    if decode(encoded, vr, charset) != text:
+    # pydicom takes the default repertoire, which is ASCII, for Latin-1
+    is_outside = encodings[0] == default_encoding and _IN_DEFAULT.search(encoded)
+    if is_outside or decode(encoded, vr, charset) != text:
         raise BadValue("letters that the character set lacks")
     return encoded
 

@@ -1,0 +1,174 @@
+"""A small study dump of real files, and the real command to run on it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pydicom
+import pytest
+
+COMMAND = str(Path(sys.executable).with_name("deid-batch"))
+PYDICOM = Path(pydicom.__file__).parent / "data" / "test_files"
+SCANNERS = Path(__file__).parents[2] / "shared" / "data" / "scanners"
+
+INSTANCES = {
+    "PAT1/CT/IM1": "CT_small.dcm",
+    "PAT1/MR/IM1": "MR_small.dcm",
+    "PAT1/MR/IM2": "MR_small_bigendian.dcm",
+    "PAT1/MR/IM3.txt": "MR_small_implicit.dcm",
+    "PAT2/SC/deflated.dcm": "image_dfl.dcm",
+    "PAT2/SC/jpeg.dcm": "SC_rgb_jpeg_dcmtk.dcm",
+    "PAT2/RT/plan": "rtplan.dcm",
+    "PAT2/SR/report.dcm": "reportsi.dcm",
+}
+DAMAGED = {"PAT1/MR/IM4": "MR_truncated.dcm"}
+NOT_COPIED = {"DICOMDIR": "dicomdirtests/DICOMDIR", "PAT1/notes.dcm": "README.txt"}
+
+KEYS = {"key": "a master key that only the tests use", "referenceDate": "2026-01-31"}
+RULES = [
+    {"tag": {"value": "(0028,0030)"}, "method": "perturb", "span": 1, "roundTo": 2, "rangeType": "Proportional"},
+    {"tag": {"keyword": "PatientID"}, "method": "cryptohash"},
+    {"tag": {"VR": "PN"}, "method": "encrypt"},
+    {"tag": {"VR": "DA"}, "method": "dateshift"},
+    {"tag": {"VR": "DT"}, "method": "dateshift"},
+    {"tag": {"VR": "UI"}, "method": "refreshUID"},
+    {"tag": {"VR": "LO"}, "method": "redact"},
+    {"tag": {"VR": "SH"}, "method": "remove"},
+]
+CONFIG: dict[str, Any] = {"dicomTagRules": RULES, "parameters": KEYS}
+
+
+class Place(NamedTuple):
+    """A folder in which SOURCE, OUT and the rest of a run stand, and the command run there."""
+
+    folder: Path
+    source: Path
+    out: Path
+    work: Path
+    config: Path
+
+    def run(self, *options: object, **environ: str) -> subprocess.CompletedProcess[str]:
+        """`deid-batch run SOURCE OUT --config CONFIG -j 1`, and then these options."""
+        return deid(*self._command(), "-j1", *options, cwd=self.folder, **environ)
+
+    def start(self, *options: object, **more: Any) -> subprocess.Popen[str]:
+        """The same, under way in a process group of its own."""
+        command = [COMMAND, *self._command(), "-j2", *options]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen([*map(str, command)], cwd=self.folder, start_new_session=True, **{**pipes, **more})
+
+    def _command(self) -> list[object]:
+        return ["run", self.source, self.out, "-c", self.config, "--work", self.work]
+
+    @property
+    def audit(self) -> Path:
+        return self.work / "audit.csv"
+
+    def rows(self) -> dict[str, dict[str, str]]:
+        """The audit log's rows by their source."""
+        with open(self.audit, encoding="utf-8", newline="") as log:
+            rows = list(csv.DictReader(log))
+        assert len({row["source"] for row in rows}) == len(rows), "a file has two rows"
+        return {row["source"]: row for row in rows}
+
+    def configure(self, **changes: Any) -> None:
+        """Write the config anew, with changed parameters (or `rules`); None takes one out."""
+        rules = changes.pop("rules", RULES)
+        parameters = {name: value for name, value in {**KEYS, **changes}.items() if value is not None}
+        self.config.write_text(json.dumps({"dicomTagRules": rules, "parameters": parameters}))
+
+
+def deid(*arguments: object, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the console command as a user would."""
+    command = [COMMAND, *(os.fspath(a) if isinstance(a, os.PathLike) else str(a) for a in arguments)]
+    env = {**os.environ, **environ}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=120, check=False)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """All files under a folder, with what they hold."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def mtimes(folder: Path) -> dict[str, int]:
+    """When the files under a folder were last written."""
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def new_place(folder: Path) -> Place:
+    place = Place(folder, folder / "dump", folder / "out", folder / "out.deid", folder / "config.json")
+    place.source.mkdir(parents=True)
+    place.configure()
+    return place
+
+
+def lay(place: Place, files: dict[str, str]) -> None:
+    """Copy pydicom's files into SOURCE under other names."""
+    for name, origin in files.items():
+        target = place.source / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(PYDICOM / origin, target)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """An empty SOURCE, and a config with fixed keys."""
+    return new_place(tmp_path)
+
+
+@pytest.fixture
+def study(place: Place) -> Place:
+    """A SOURCE with real instances of several modalities and transfer syntaxes, all sound."""
+    lay(place, INSTANCES)
+    return place
+
+
+@pytest.fixture
+def mixed(study: Place) -> Place:
+    """The same with a damaged file, a DICOMDIR and a text file among them."""
+    lay(study, DAMAGED | NOT_COPIED)
+    return study
+
+
+@pytest.fixture(scope="session")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SOURCE that a run is busy with for seconds, with damaged files in it. Not to be changed."""
+    place = new_place(tmp_path_factory.mktemp("many"))
+    for number in range(600):
+        lay(place, {f"P{number % 7}/S{number % 31}/{number:03}": _MANY[number % len(_MANY)]})
+    return place.source
+
+
+_MANY = [
+    "MR_small.dcm", "rtplan.dcm", "image_dfl.dcm", "MR_truncated.dcm", "CT_small.dcm", "rtdose.dcm", "reportsi.dcm",
+    "waveform_ecg.dcm", "JPEG2000.dcm", "MR_small_bigendian.dcm", "test-SR.dcm",
+]  # fmt: skip
+
+
+@pytest.fixture
+def busy(place: Place, many: Path) -> Place:
+    """A place for a run that takes seconds."""
+    return place._replace(source=many)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(many: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What an undisturbed run makes of the `many` files."""
+    place = new_place(tmp_path_factory.mktemp("undisturbed"))._replace(source=many)
+    assert place.run("-j2").returncode == 1
+    return tree(place.out)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, subprocess.CompletedProcess[str]]:
+    """A finished run over the mixed study dump, to look at only."""
+    place = new_place(tmp_path_factory.mktemp("finished"))
+    lay(place, INSTANCES | DAMAGED | NOT_COPIED)
+    return place, place.run()

@@ -1,0 +1,196 @@
+"""The main job by the real command: what is written, what is not, what is said, and how it ends."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import CONFIG, DAMAGED, INSTANCES, NOT_COPIED, PYDICOM, RULES, Place, deid, lay, mtimes, tree
+from pydicom import dcmread
+
+Finished = tuple[Place, subprocess.CompletedProcess[str]]
+
+
+def test_every_dicom_file_is_written_under_its_own_name_and_nothing_else(finished: Finished) -> None:
+    place, result = finished
+    assert result.returncode == 1
+    assert set(tree(place.out)) == set(INSTANCES)
+    assert set(tree(place.source)) == {*INSTANCES, *DAMAGED, *NOT_COPIED}
+
+
+def test_sources_are_not_touched(finished: Finished) -> None:
+    place, _ = finished
+    for name, origin in (INSTANCES | DAMAGED | NOT_COPIED).items():
+        assert (place.source / name).read_bytes() == (PYDICOM / origin).read_bytes()
+
+
+def test_outputs_are_deidentified_by_the_rules(finished: Finished) -> None:
+    place, _ = finished
+    before, after = (dcmread(folder / "PAT1/CT/IM1") for folder in (place.source, place.out))
+    assert len(after.PatientID) == 64
+    assert after.PatientName != before.PatientName
+    assert after.StudyDate != before.StudyDate
+    assert after.SOPInstanceUID == after.file_meta.MediaStorageSOPInstanceUID != before.SOPInstanceUID
+    assert "StationName" not in after
+    assert after.PixelData == before.PixelData
+
+
+def test_one_job_and_eight_give_the_same_bytes_and_rows(finished: Finished, tmp_path: Path) -> None:
+    one, _ = finished
+    eight = one._replace(out=tmp_path / "out", work=tmp_path / "out.deid")
+    assert eight.run("-j8").returncode == 1
+    assert tree(one.out) == tree(eight.out)
+    rows, others = one.rows(), eight.rows()
+    assert list(rows) == list(others)
+    for source, row in rows.items():
+        for column in row.keys() - {"time_utc", "seconds"}:
+            assert row[column] == others[source][column], (source, column)
+
+
+def test_a_single_file_and_relative_paths_and_a_config_by_name(study: Place) -> None:
+    result = deid("run", "dump/PAT1/MR/IM1", "out", "-c", "seed-sample", "-j1", cwd=study.folder)
+    assert result.returncode == 0
+    assert list(tree(study.out)) == ["IM1"]
+    assert list(study.rows()) == ["./IM1"]
+
+
+@pytest.mark.parametrize(
+    ("files", "code"),
+    [
+        ({"sound": "CT_small.dcm", "text": "README.txt", "index": "dicomdirtests/DICOMDIR"}, 0),
+        ({"sound": "CT_small.dcm", "no series": "image_dfl.dcm"}, 1),
+        ({"text": "README.txt", "index": "dicomdirtests/DICOMDIR"}, 3),
+    ],
+    ids=["not DICOM beside", "set aside", "no DICOM"],
+)
+def test_exit_code_says_whether_every_dicom_file_was_written(place: Place, files: dict[str, str], code: int) -> None:
+    lay(place, files)
+    if "no series" in files:
+        dataset = dcmread(place.source / "no series")
+        dataset.SeriesInstanceUID = ""
+        dataset.save_as(place.source / "no series")
+    result = place.run()
+    assert result.returncode == code
+    assert "Traceback" not in result.stderr
+    assert ("no DICOM" in result.stderr) == (code == 3)
+    assert set(tree(place.out)) == files.keys() & {"sound"}
+    reasons = {"sound": "", "text": "not-dicom", "index": "dicomdir", "no series": "no-scope-uid"}
+    assert {source[2:]: row["reason"] for source, row in place.rows().items()} == {name: reasons[name] for name in files}
+
+
+BAD_CALLS = {
+    "run nowhere out -c seed-sample": 3,
+    "run dump out -c no-such-config": 2,
+    "run dump out -c bad.json": 2,
+    "run dump out -c seed-sample --no-such-option": 2,
+    "run dump out -c seed-sample --keys nowhere": 2,
+    "run dump file -c seed-sample": 2,
+}
+
+
+@pytest.mark.parametrize("call", BAD_CALLS)
+def test_a_call_that_can_not_be_meant_writes_nothing(study: Place, call: str) -> None:
+    (study.folder / "file").write_text("somebody's")
+    (study.folder / "bad.json").write_text('{"dicomTagRules": [{"tag": {"VR": "PN"}, "method": "encript"}]}')
+    before = tree(study.folder)
+    result = deid(*call.split(), cwd=study.folder)
+    assert result.returncode == BAD_CALLS[call]
+    assert result.stderr
+    assert "Traceback" not in result.stderr
+    assert tree(study.folder) == before
+    assert not study.out.exists()
+
+
+def test_dry_run_comes_to_what_a_run_comes_to_and_writes_nothing(finished: Finished, tmp_path: Path) -> None:
+    done, real = finished
+    temporary = tmp_path / "TMPDIR"
+    temporary.mkdir()
+    before = mtimes(done.folder)
+    dry = done._replace(out=done.folder / "new").run("--dry-run", TMPDIR=str(temporary))
+    assert dry.returncode == 1
+    assert mtimes(done.folder) == before
+    assert not (done.folder / "new").exists()
+    assert not any(temporary.iterdir())
+    assert dry.stdout.splitlines()[:-2] == real.stdout.splitlines()[:-2]
+    assert dry.stdout.splitlines()[-1] == "Dry run: nothing was written"
+
+
+def test_a_run_stops_once_more_files_than_allowed_have_failed(place: Place) -> None:
+    lay(place, {f"{number}": "MR_truncated.dcm" for number in range(3)} | {"sound": "CT_small.dcm"})
+    result = place.run("--max-failures", "2")
+    assert result.returncode == 5
+    assert "more than 2 files failed" in result.stderr
+    assert place.run("--max-failures", "3").returncode == 1
+    assert list(tree(place.out)) == ["sound"]
+
+
+def test_validate_output_fails_what_would_not_fit_its_vr(study: Place) -> None:
+    study.configure(rules=[{"tag": {"keyword": "StationName"}, "method": "cryptohash"}])  # 64 digits in an SH of 16
+    assert study.run("--validate-output").returncode == 1
+    row = study.rows()["./PAT1/CT/IM1"]
+    assert (row["status"], row["reason"], row["output"]) == ("failed", "invalid-output", "")
+    assert "PAT1/CT/IM1" not in tree(study.out)
+
+
+def test_summary_goes_to_stdout_and_nothing_to_stderr(finished: Finished) -> None:
+    place, result = finished
+    lines = [line.replace("│", " ").split() for line in result.stdout.splitlines()]
+    encrypted = sum(int(row["encrypted"] or 0) for row in place.rows().values())
+    expected = "written 8", "failed truncated 1", "skipped dicomdir 1", "skipped not-dicom 1", f"encrypted {encrypted}"
+    for words in expected:
+        assert any(line[: len(words.split())] == words.split() for line in lines), words
+    assert "files/s" in result.stdout
+    assert "MB/s" in result.stdout
+    assert result.stderr == ""
+
+
+def test_summary_names_unused_rules_drawn_keys_failures_and_the_audit_log(mixed: Place) -> None:
+    unused = {"tag": {"keyword": "CountryOfResidence"}, "method": "redact"}
+    mixed.configure(key=None, encryptKey="", cryptoHashKey="weak as 123", rules=[*RULES, unused])
+    log = mixed.folder / ("[red]" + "a long name " * 8 + ".csv")
+    result = mixed.run("--verbose", "--audit", log)
+    lines = result.stdout.splitlines()
+    never = lines[lines.index("Rules that never matched (line:column, rule):") + 1 :]
+    assert any("CountryOfResidence redact" in line for line in never)
+    assert not any("PatientID" in line for line in never)
+    (drawn,) = [line for line in lines if line.startswith("Keys drawn at random")]
+    assert set(drawn.split(": ")[1].split(", ")) == {"dateShiftKey", "encryptKey", "uidKey", "perturbKey"}
+    assert any("the file ends inside a data element" in line for line in lines)
+    assert f"Audit log: {log}" in lines
+    assert log.exists()
+    assert "cryptoHashKey: warning: a weak key" in result.stderr
+    assert "weak as 123" not in result.stdout + result.stderr
+
+
+def test_quiet_says_nothing_but_why_nothing_was_done(study: Place) -> None:
+    study.configure(key="short")
+    result = study.run("--quiet")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    refused = study._replace(source=study.folder / "nowhere").run("-q")
+    assert (refused.returncode, refused.stdout, refused.stderr) == (3, "", "deid-batch: SOURCE does not exist\n")
+
+
+def test_overwrite_does_everything_again_and_leaves_nothing_of_what_fails_now(study: Place) -> None:
+    assert study.run().returncode == 0
+    before, contents = mtimes(study.out), tree(study.out)
+    shutil.copyfile(PYDICOM / "MR_truncated.dcm", study.source / "PAT1/CT/IM1")
+    assert study.run("--overwrite").returncode == 1
+    del contents["PAT1/CT/IM1"]
+    assert tree(study.out) == contents
+    assert all(written > before[name] for name, written in mtimes(study.out).items())
+
+
+def test_out_that_nobody_knows_is_refused_unless_overwrite(study: Place) -> None:
+    study.out.mkdir()
+    (study.out / "mine").write_text("somebody's")
+    assert study.run().returncode == 2
+    assert tree(study.out) == {"mine": b"somebody's"}
+    assert not study.work.exists()
+    assert study.run("--overwrite").returncode == 0
+    assert set(tree(study.out)) == {"mine", *INSTANCES}
+
+
+def test_version() -> None:
+    assert deid("--version").stdout.startswith("deid-batch 0.")

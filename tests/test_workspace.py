@@ -1,0 +1,219 @@
+"""The places of a run: what may not lie inside what, the lock, temporary files, and a full disk."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import INSTANCES, Place, lay, tree
+
+from deid_batch.errors import SourceError, StoppedEarly, UsageError
+from deid_batch.workspace import check_places, locked, prepare_work, temporary_area
+
+ALLOWED = [
+    ("dump", "out", "out.deid", "out.deid/audit.csv"),
+    ("dump", "new", "new.deid", "new.deid/audit.csv"),
+    ("dump/folder/file", "out", "out.deid", "out.deid/audit.csv"),
+    ("dump", "dump2", "dump2.deid", "log.csv"),
+    ("dump", "deep/er/out", "work", "out.csv"),
+    ("door", "out", "deep/er/work", "deep/er/work/audit.csv"),
+    ("dump", "../dump-out", "out.deid", "empty"),
+]
+REFUSED = [
+    ("dump", "dump", "work", "audit"),
+    ("dump", "./dump/", "work", "audit"),
+    ("dump", "dump/out", "work", "audit"),
+    ("dump", "dump/folder", "work", "audit"),
+    ("dump", ".", "../work", "../audit"),
+    ("dump/folder", "dump", "work", "audit"),
+    ("dump", "door", "work", "audit"),
+    ("dump", "door/out", "work", "audit"),
+    ("door", "dump/new/out", "work", "audit"),
+    ("dump/folder/file", "dump/folder", "work", "audit"),
+    ("dump", "out/../dump/out", "work", "audit"),
+    ("dump", "file", "work", "audit"),
+    ("dump", "out", "out", "audit"),
+    ("dump", "out", "out/work", "audit"),
+    ("dump", "new", "new/work", "audit"),
+    ("dump", "new", "new", "audit"),
+    ("dump", "out", "dump/work", "audit"),
+    ("dump", "out", "door/work", "audit"),
+    ("dump", "out", "file", "audit"),
+    ("dump", "out", "work", "out/audit.csv"),
+    ("dump", "new", "work", "new/audit.csv"),
+    ("dump", "out", "work", "dump/audit.csv"),
+    ("dump", "out", "work", "nowhere/audit.csv"),
+    ("dump", "out", "work", "file"),
+    ("dump", "out", "work", "folder"),
+]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with files, folders and a link to SOURCE."""
+    folder = tmp_path / "here"
+    for name in ("dump/folder", "out", "folder"):
+        (folder / name).mkdir(parents=True)
+    (folder / "file").write_text("somebody's")
+    (folder / "empty").write_text("")
+    (folder / "dump/folder/file").write_text("")
+    os.symlink("dump", folder / "door")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.parametrize("places", ALLOWED, ids=" ".join)
+def test_places_beside_each_other_are_taken(here: Path, places: tuple[str, str, str, str]) -> None:
+    check_places(*places)
+    check_places(*(str(here / place) for place in places))
+
+
+@pytest.mark.parametrize("places", REFUSED, ids=" ".join)
+def test_places_inside_each_other_are_refused(here: Path, places: tuple[str, str, str, str]) -> None:
+    for written in (places, tuple(str(here / place) for place in places)):
+        with pytest.raises(UsageError):
+            check_places(*written)
+
+
+def test_source_that_is_not_there_is_refused(here: Path) -> None:
+    with pytest.raises(SourceError):
+        check_places("nowhere", "out", "work", "audit")
+
+
+@pytest.mark.parametrize(
+    "options", [["--work", "{out}/work"], ["--audit", "{out}/audit.csv"], ["--work", "{source}/work"]], ids=" ".join
+)
+def test_nothing_is_written_where_places_lie_inside_each_other(study: Place, options: list[str]) -> None:
+    before = tree(study.folder)
+    result = study.run(*(option.format(out=study.out, source=study.source) for option in options))
+    assert result.returncode == 2
+    assert "must lie outside" in result.stderr
+    assert tree(study.folder) == before
+    assert not study.out.exists()
+
+
+def test_work_directory_is_for_its_owner_only_and_holds_no_more_than_it_needs(
+    finished: tuple[Place, subprocess.CompletedProcess[str]],
+) -> None:
+    place, _ = finished
+    assert stat.S_IMODE(place.work.stat().st_mode) == 0o700
+    assert sorted(os.listdir(place.work)) == ["audit.csv", "ledger.sqlite", "lock"]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in place.work.iterdir()} == {0o600}
+    assert sorted(os.listdir(place.folder)) == ["config.json", "dump", "out", "out.deid"]
+
+
+def test_a_work_directory_with_something_else_in_it_is_refused_and_one_begun_is_not(tmp_path: Path) -> None:
+    work, out = tmp_path / "work", tmp_path / "out"
+    prepare_work(str(work), str(out), overwrite=False)
+    with locked(str(work)):
+        pass
+    prepare_work(str(work), str(out), overwrite=False)  # killed before it had a ledger
+    (work / "mine").write_text("somebody's")
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match="holds something else"):
+            prepare_work(str(work), str(out), overwrite=overwrite)
+
+
+def test_a_work_directory_that_was_open_is_closed_to_others(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir(mode=0o755)
+    prepare_work(str(tmp_path / "work"), str(tmp_path / "out"), overwrite=False)
+    assert stat.S_IMODE((tmp_path / "work").stat().st_mode) == 0o700
+
+
+def test_temporary_files_lie_on_the_file_system_of_out_and_not_in_it(tmp_path: Path) -> None:
+    work, out = tmp_path / "work", tmp_path / "out"
+    work.mkdir()
+    out.mkdir()
+    (work / "tmp").mkdir()
+    (work / "tmp" / "left over").write_text("by a run that was killed")
+    with temporary_area(str(work), str(out)) as area:
+        assert os.listdir(area) == []
+        assert stat.S_IMODE(os.stat(area).st_mode) == 0o700
+        assert os.stat(area).st_dev == out.stat().st_dev
+        assert os.listdir(out) == []
+        (Path(area) / "file").write_text("")
+    assert not os.path.exists(area)
+
+
+def test_a_lock_is_held_until_its_holder_ends_however_it_ends(tmp_path: Path) -> None:
+    script = f"from deid_batch.workspace import locked\nwith locked({str(tmp_path)!r}): print(flush=True); input()"
+    holder = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    with pytest.raises(StoppedEarly, match=rf"\(pid {holder.pid} on "), locked(str(tmp_path)):
+        pass
+    holder.kill()
+    holder.wait()
+    with locked(str(tmp_path)):
+        pass
+
+
+def test_a_second_run_is_told_who_holds_out(finished: tuple[Place, subprocess.CompletedProcess[str]]) -> None:
+    place, _ = finished
+    with locked(str(place.work)):
+        result = place.run()
+    assert result.returncode == 5
+    assert f"another run holds OUT (pid {os.getpid()} on " in result.stderr
+
+
+def test_out_holds_finished_files_only_at_any_moment(busy: Place, undisturbed: dict[str, bytes]) -> None:
+    process = busy.start()
+    seen = set()
+    while process.poll() is None:
+        for name, contents in (tree(busy.out) if busy.out.exists() else {}).items():
+            assert contents == undisturbed[name]
+            seen.add(len(name))
+    process.communicate()
+    assert seen
+    assert tree(busy.out) == undisturbed
+    assert not (busy.work / "tmp").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = [shutil.which("mount") or "false", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not permitted here")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+@pytest.mark.parametrize("room", [1 << 20, 40 << 10], ids=["OUT does not fit", "the ledger does not fit"])
+def test_a_full_disk_stops_the_run_and_space_lets_it_go_on(place: Place, small_disk: Path, room: int) -> None:
+    lay(place, {f"{number:02}": "examples_palette.dcm" for number in range(7)} | {"small": "CT_small.dcm"})
+    place = place._replace(out=small_disk / "out", work=small_disk / "out.deid")
+    (small_disk / "ballast").write_bytes(bytes((3 << 20) - room))
+    stopped = place.run()
+    assert stopped.returncode == 5
+    assert re.search("the disk of OUT is full|No space left on device|the ledger can't be used", stopped.stderr)
+    assert "Traceback" not in stopped.stderr
+    before = tree(place.out) if place.out.exists() else {}
+    (small_disk / "ballast").unlink()
+    assert place.run().returncode == 0
+    after = tree(place.out)
+    assert set(after) == {"small", *(f"{number:02}" for number in range(7))}
+    assert before == {name: after[name] for name in before}
+    assert sorted(os.listdir(small_disk)) == ["out", "out.deid"]
+
+
+def test_out_that_is_a_file_system_of_its_own_is_left_with_outputs_only(study: Place, small_disk: Path) -> None:
+    place = study._replace(out=small_disk)
+    assert place.run().returncode == 0
+    assert set(tree(small_disk)) == set(INSTANCES)
+
+
+def test_out_that_can_not_be_made_stops_the_run(study: Place) -> None:
+    (study.folder / "file").write_text("")
+    result = study._replace(out=study.folder / "file/out").run()
+    assert result.returncode == 5
+    assert result.stderr.startswith("deid-batch: OUT can't be made")
