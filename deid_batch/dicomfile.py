@@ -29,6 +29,8 @@ from deid_batch.wire import SEQUENCE_DELIMITATION, UNDEFINED, Encoding, read_ite
 MAX_HEAD = 256 << 20
 """The most bytes of one file that are held in memory."""
 _FIRST_WINDOW = 64 << 10
+_WIDEST_FIRST_WINDOW = 1 << 20
+"""A window that one file needed is what the next one begins with, within these bounds."""
 _PROBE_WINDOW = 8 << 10
 _BLOCK = 1 << 20
 
@@ -200,7 +202,7 @@ class NoSink(Sink):
 def probe(path: str | bytes) -> Instance:
     """A file's identity. Raises Skipped for what is no DICOM instance, Unreadable for what can't be read."""
     with _File(path) as file:
-        source, meta = _opened(file)
+        source, meta = _opened(file, _PROBE_WINDOW)
         return _identified(source, meta, _PROBE_WINDOW)[0]
 
 
@@ -222,19 +224,19 @@ def rewrite_bytes(data: bytes, compiled: CompiledRules) -> bytes:
 
 def _rewritten(source: Source, sink: Sink, compiled: CompiledRules, trace: list[Touch] | None) -> Rewritten:
     try:
-        return replace(_deidentified(*_opened(source), sink, compiled, trace), bytes_in=source.size)
+        return replace(_deidentified(*_opened(source, compiled.window), sink, compiled, trace), bytes_in=source.size)
     except OddEncoding as odd:
         sink.reset()
         if trace is not None:
             trace.clear()
         plain = _Memory(reencode(_whole(source), odd))
-        rewritten = _deidentified(*_opened(plain), sink, compiled, trace)
+        rewritten = _deidentified(*_opened(plain, compiled.window), sink, compiled, trace)
         return replace(rewritten, bytes_in=source.size, detail="re-encoded")
 
 
-def _opened(source: Source) -> tuple[Source, FileMeta]:
+def _opened(source: Source, window: int) -> tuple[Source, FileMeta]:
     """The source in the form that the walk reads, and its File Meta Information."""
-    data = source.read(0, _FIRST_WINDOW)
+    data = source.read(0, window)
     try:
         meta = filemeta.read(data)
     except NeedMore:
@@ -273,12 +275,12 @@ def _deidentified(
     source: Source, meta: FileMeta, sink: Sink, compiled: CompiledRules, trace: list[Touch] | None
 ) -> Rewritten:
     rules = compiled.rules
-    instance, values, encoding = _identified(source, meta, _FIRST_WINDOW, rules.condition_tags)
+    instance, values, encoding = _identified(source, meta, compiled.window, rules.condition_tags)
     for scope in sorted(rules.required_scopes):
         if not instance.scope_uid(scope):
             raise SetAside("no-scope-uid", f"the file has no UID of the scope {scope}")
     walk = Walk(compiled, instance, encoding, rules.variant(values), trace)
-    tail = _fed(walk, source, 0, meta.start)
+    tail = _fed(walk, compiled, source, 0, meta.start)
     syntax = meta.transfer_syntax_uid or filemeta.syntax_of(encoding)
     if walk.is_encapsulated and not meta.transfer_syntax_uid:
         raise FileError("unknown-transfer-syntax", "encapsulated data without a Transfer Syntax UID")
@@ -290,7 +292,7 @@ def _deidentified(
         stop = _end_of_tail(source, tail, encoding)
         if tail.is_kept:
             sink.splice(source, tail.start, stop)
-        tail = _fed(walk, source, stop, 0)
+        tail = _fed(walk, compiled, source, stop, 0)
         sink.write(walk.taken())
     sink.finish()
     return Rewritten(
@@ -306,16 +308,18 @@ def _deidentified(
     )
 
 
-def _fed(walk: Walk, source: Source, base: int, pos: int) -> Tail | None:
+def _fed(walk: Walk, compiled: CompiledRules, source: Source, base: int, pos: int) -> Tail | None:
     """Walk the source from `base + pos` on, in a window that grows until it is wide enough."""
-    window = _FIRST_WINDOW
+    window = compiled.window
     while True:
         data = source.read(base, window)
         try:
             tail = walk.feed(data, pos, partial=base + len(data) < source.size)
-            return tail and tail._replace(start=base + tail.start)
         except NeedMore:
             window = _wider(window, source, base)
+            continue
+        compiled.window = min(window, _WIDEST_FIRST_WINDOW)
+        return tail and tail._replace(start=base + tail.start)
 
 
 def _end_of_tail(source: Source, tail: Tail, encoding: Encoding) -> int:

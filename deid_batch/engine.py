@@ -6,7 +6,6 @@ This is the only code that changes the bytes of a data set. What it does not tou
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from deid_batch import dictionary
@@ -18,7 +17,7 @@ from deid_batch.methods.refreshuid import new_uid
 from deid_batch.plans import FIXED, PLAIN_FORM, PRIVATE, SHORT_FORM, SPECIAL, TEXT, Ground, Plan, Plans
 from deid_batch.rules import RuleSet, Values, Variant
 from deid_batch.values import text, uids
-from deid_batch.values.text import has_foreign_bytes
+from deid_batch.values.text import find_control, has_foreign_bytes
 from deid_batch.wire import (
     IMPLICIT_LITTLE,
     ITEM_DELIMITATION,
@@ -33,16 +32,15 @@ from deid_batch.wire import (
     Encoding,
     end_of_fragments,
     end_of_items,
-    end_of_value,
     looks_like_items,
-    read_header,
     read_item,
     tag_name,
+    top_level_values,
 )
 
 SOP_CLASS_UID, SOP_INSTANCE_UID = 0x00080016, 0x00080018
 _CHARSET, _PIXEL_REPRESENTATION, _TRAILING_PADDING = 0x00080005, 0x00280103, 0xFFFCFFFC
-_MAX_CACHED_VALUE, _MAX_CACHED, _MAX_GROUNDS = 1024, 4096, 1024
+_MAX_CACHED_VALUE, _MAX_CACHED, _MAX_GROUNDS, _MAX_REMEMBERED = 1024, 4096, 1024, 2048
 
 
 class Tail(NamedTuple):
@@ -67,31 +65,57 @@ class Touch(NamedTuple):
     after: bytes | None
 
 
-@dataclass(slots=True)
+class Blocks:
+    """The private blocks of a data set or item, each called by the tag of its creator. (PS3.5 7.8.1)"""
+
+    __slots__ = ("creators", "gone", "met", "slots")
+
+    def __init__(self) -> None:
+        self.creators: dict[int, str] = {}
+        self.met: Counter[int] = Counter()
+        self.gone: Counter[int] = Counter()
+        """How many elements there were, and how many went."""
+        self.slots: dict[int, tuple[int, Plan]] = {}
+        """Creators whose fate depends on their block: where they stand in what is written."""
+
+    def copy(self) -> Blocks:
+        """The same, beyond the reach of later changes."""
+        copied = Blocks()
+        copied.creators = dict(self.creators)
+        copied.met, copied.gone = self.met.copy(), self.gone.copy()
+        return copied
+
+
 class Frame:
     """The data set or item that is being walked, and what holds in it."""
 
-    ground: Ground
-    plans: Plans
-    charset: bytes = b""
-    place: Place = ()
-    depth: int = 0
-    delimited: bool = False
-    last_tag: int = -1
-    creators: dict[int, str] = field(default_factory=dict)
-    met: Counter[int] = field(default_factory=Counter)
-    gone: Counter[int] = field(default_factory=Counter)
-    """Private elements by the tag of their creator: how many there were, and how many went."""
-    slots: dict[int, tuple[int, Plan]] = field(default_factory=dict)
-    """Creators whose fate depends on their block: where they stand in what is written."""
+    __slots__ = ("blocks", "charset", "delimited", "depth", "encoding", "ground", "last_tag", "place", "plans")
 
-    @property
-    def encoding(self) -> Encoding:
-        return self.ground.encoding
+    def __init__(
+        self, ground: Ground, plans: Plans, charset: bytes = b"", place: Place = (), depth: int = 0, *, delimited: bool
+    ) -> None:
+        self.ground = ground
+        self.encoding = ground.encoding
+        self.plans = plans
+        self.charset = charset
+        self.place = place
+        self.depth = depth
+        self.delimited = delimited
+        self.last_tag = -1
+        self.blocks: Blocks | None = None
+
+    def private_blocks(self) -> Blocks:
+        """Its private blocks."""
+        if self.blocks is None:
+            self.blocks = Blocks()
+        return self.blocks
 
     def copy(self) -> Frame:
-        """A frame that later changes of this one do not reach."""
-        return replace(self, creators=dict(self.creators), met=self.met.copy(), gone=self.gone.copy(), slots={})
+        """The same, beyond the reach of later changes."""
+        copied = Frame(self.ground, self.plans, self.charset, self.place, self.depth, delimited=self.delimited)
+        copied.last_tag = self.last_tag
+        copied.blocks = self.blocks and self.blocks.copy()
+        return copied
 
 
 class CompiledRules:
@@ -100,6 +124,8 @@ class CompiledRules:
     def __init__(self, rules: RuleSet, *, strict: bool = False) -> None:
         self.rules = rules
         self.strict = strict
+        self.window = 64 << 10
+        """How many bytes of a file to begin with; a matter of speed alone."""
         self._plans: dict[Ground, Plans] = {}
 
     def plans(self, ground: Ground) -> Plans:
@@ -124,16 +150,8 @@ def read_instance(
 
     Nothing but the top level is looked at. `partial` says that the file goes on behind `data`.
     """
-    found: dict[int, bytes] = {}
     wanted = _IDENTITY | also
-    last, end = max(wanted), len(data)
-    while (partial or end - pos >= 8) and data[pos : pos + 8] != bytes(8):
-        header = read_header(data, pos, end, encoding)
-        if header.tag > last:
-            break
-        pos = end_of_value(data, header, end, encoding)
-        if header.tag in wanted:
-            found[header.tag] = data[header.start : pos]
+    found = top_level_values(data, pos, encoding, wanted, max(wanted), partial=partial)
     charset = found.get(_CHARSET, b"")
     patient = [_patient_text(found.get(tag, b""), charset) for tag in (0x00100021, 0x00100020)]
     uid = {tag: uids.text_of(value) for tag, value in found.items()}
@@ -181,12 +199,13 @@ class Walk:
         self._compiled = compiled
         self._instance = instance
         ground = Ground(encoding, variant=variant)
-        self._top = Frame(ground, compiled.plans(ground))
+        self._top = Frame(ground, compiled.plans(ground), delimited=False)
         self._partial = False
         self._tail: Tail | None = None
         self._out: list[bytes] = []
         self.is_encapsulated = False
-        self.counts: Counter[str] = Counter()
+        self._kept = self._decided = 0
+        self._counts: Counter[str] = Counter()
         self.hits: Counter[int] = Counter()
         self.warnings = 0
         self.sop_class_uid = instance.sop_class_uid
@@ -200,8 +219,8 @@ class Walk:
         """
         self._partial = partial
         self._tail = None
-        before = self._top.copy()
-        counted = self.counts.copy(), self.hits.copy(), self.warnings
+        before = self._top.copy() if partial else self._top
+        counted = (self._kept, self._counts.copy(), self.hits.copy(), self.warnings) if partial else None
         touched = len(self._trace or ())
         try:
             chunks, _ = self._data_set(data, pos, len(data), self._top)
@@ -209,12 +228,18 @@ class Walk:
                 raise NeedMore
         except NeedMore:
             self._top = before
-            self.counts, self.hits, self.warnings = counted
+            if counted:
+                self._kept, self._counts, self.hits, self.warnings = counted
             if self._trace is not None:
                 del self._trace[touched:]
             raise
         self._out.extend([data[pos:]] if chunks is None else chunks)
         return self._tail
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Elements by the column that they are counted under."""
+        return self._counts + Counter(kept=self._kept)
 
     def taken(self) -> bytes:
         """What is to be written for the elements walked since this was last asked."""
@@ -261,13 +286,14 @@ class Walk:
                 break
             last_tag = tag
             if kind == PRIVATE:
-                block = block_of(tag)
-                kind, _, _, plan = plans.private(header, tag, frame.creators.get(block))
-                frame.met[block] += 1
+                block = tag & 0xFFFF0000 | tag >> 8 & 0xFF
+                blocks = frame.blocks or frame.private_blocks()
+                kind, _, _, plan = plans.private(header, tag, blocks.creators.get(block))
+                blocks.met[block] += 1
             stop = start + length
             if stop <= end and kind < SPECIAL:
                 if kind == TEXT:
-                    if has_foreign_bytes(data, start, stop):
+                    if find_control(data, start, stop) and has_foreign_bytes(data, start, stop):
                         raise _swallowing(tag)
                 elif kind == FIXED and plan.is_swallowing(data, start, stop):
                     raise _swallowing(tag)
@@ -286,22 +312,22 @@ class Walk:
                 break
             replacement, stop = self._element(data, pos, start, length, end, plan, frame)
             plans = frame.plans
-            if tag in frame.slots:
+            if frame.blocks and tag in frame.blocks.slots:
                 out.append(data[run:pos])
-                frame.slots[tag] = len(out), plan
+                frame.blocks.slots[tag] = len(out), plan
                 out.append(data[pos:stop] if replacement is None else replacement)
                 run = stop
             elif replacement is not None:
                 if not replacement and tag >> 16 & 1:
-                    frame.gone[block_of(tag)] += 1
+                    frame.private_blocks().gone[block_of(tag)] += 1
                 out.append(data[run:pos])
                 out.append(replacement)
                 run = stop
             pos = stop
         frame.last_tag = last_tag
-        self.counts["kept"] += kept
-        if frame.slots:
-            self._settle_creators(out, frame)
+        self._kept += kept
+        if frame.blocks and frame.blocks.slots:
+            self._settle_creators(out, frame, frame.blocks)
         if not out:
             return None, pos
         out.append(data[run:pos])
@@ -330,7 +356,7 @@ class Walk:
             return b""
         if self._keeps(plan):
             return header
-        self._top.gone[block_of(plan.tag)] += 1
+        self._top.private_blocks().gone[block_of(plan.tag)] += 1
         return self._erased(plan, self._top, plan.vr)
 
     def _element(
@@ -353,24 +379,24 @@ class Walk:
         value = data[start:stop]
         self._note(plan, value, frame)
         if dictionary.is_private_creator(tag) and self._compiled.rules.erases_private:
-            frame.slots[tag] = 0, plan
+            frame.private_blocks().slots[tag] = 0, plan
             if _erases(plan):
                 return None, stop
         return self._value(value, plan, frame), stop
 
-    def _settle_creators(self, out: list[bytes], frame: Frame) -> None:
+    def _settle_creators(self, out: list[bytes], frame: Frame, blocks: Blocks) -> None:
         """A creator stays while an element of its block does, and goes with the last one. (PS3.5 7.8.1)"""
-        for tag, (slot, plan) in frame.slots.items():
-            stays = frame.met[tag] > frame.gone[tag] or (self._tail is not None and self._tail.tag >> 16 == tag >> 16)
+        for tag, (slot, plan) in blocks.slots.items():
+            stays = blocks.met[tag] > blocks.gone[tag] or (self._tail is not None and self._tail.tag >> 16 == tag >> 16)
             if _erases(plan) and not stays:
                 out[slot] = self._erased(plan, frame, plan.vr)
             elif _erases(plan):
-                self.counts["kept"] += 1
-            elif frame.met[tag] and not stays:
+                self._kept += 1
+            elif blocks.met[tag] and not stays:
                 out[slot] = b""
-                self.counts["removed"] += 1
-                self.counts["kept"] -= plan.decision is None
-        frame.slots.clear()
+                self._counts["removed"] += 1
+                self._kept -= plan.decision is None
+        blocks.slots.clear()
 
     def _note(self, plan: Plan, value: bytes, frame: Frame) -> None:
         """Take in what an element says about those behind it."""
@@ -382,7 +408,7 @@ class Walk:
             frame.ground = frame.ground._replace(signed=signed)
             frame.plans = self._compiled.plans(frame.ground)
         elif dictionary.is_private_creator(tag):
-            frame.creators[tag] = value.rstrip(b"\0 ").decode("latin-1")
+            frame.private_blocks().creators[tag] = value.rstrip(b"\0 ").decode("latin-1")
 
     def _value(self, value: bytes, plan: Plan, frame: Frame) -> bytes | None:
         """What an element of this value becomes; b"" where it goes, None where nothing changed."""
@@ -391,16 +417,17 @@ class Walk:
         if plan.is_swallowing(value, 0, len(value)):
             raise _swallowing(plan.tag)
         if decision is None:
-            self.counts["kept"] += 1
+            self._kept += 1
             return None
         method = decision.method
         self.hits[decision.rule] += 1
+        self._decided += 1
         is_empty = not value.strip(b"\0 ") if is_text else not value
         if is_empty and not method.acts_on_empty:
-            self.counts["kept"] += 1
+            self._kept += 1
             return None
         change = self._change(value, plan, frame)
-        self.counts[method.column] += 1
+        self._counts[method.column] += 1
         self.warnings += change.warnings
         self._touch(plan, frame, value, change.value)
         if frame.depth == 0 and plan.tag in (SOP_CLASS_UID, SOP_INSTANCE_UID):
@@ -448,7 +475,8 @@ class Walk:
         assert plan.decision is not None
         method = plan.decision.method
         self.hits[plan.decision.rule] += 1
-        self.counts[method.column] += 1
+        self._decided += 1
+        self._counts[method.column] += 1
         element = Element(plan.tag, vr, self._instance, frame.place, frame.charset, frame.encoding.little)
         change = method.apply(b"", element) if method.erases else method.give_up(element, "no value to treat")
         self.warnings += change.warnings
@@ -470,7 +498,8 @@ class Walk:
             return False
         if plan.decision is not None:
             self.hits[plan.decision.rule] += 1
-        self.counts["kept"] += 1
+            self._decided += 1
+        self._kept += 1
         return True
 
     def _encapsulated(self, data: bytes, start: int, end: int, plan: Plan, frame: Frame) -> tuple[bytes | None, int]:
@@ -493,8 +522,17 @@ class Walk:
         if not self._keeps(plan):
             stop = end_of_items(data, start, end, encoding, frame.depth + 1, delimited=delimited)
             return self._erased(plan, frame, "SQ"), stop
+        raw = b"" if delimited or length > _MAX_REMEMBERED else data[start:end]
+        if raw in plan.untouched:
+            self._kept += plan.untouched[raw]
+            return None, end
+        kept, decided = self._kept, self._decided
         content, stop = self._items(data, start, end, delimited, encoding, plan.tag, frame)
         if content is None:
+            if raw and decided == self._decided:
+                if len(plan.untouched) >= _MAX_CACHED:
+                    plan.untouched.clear()
+                plan.untouched[raw] = self._kept - kept
             return None, stop
         if delimited:
             return data[pos:start] + content, stop
@@ -526,7 +564,8 @@ class Walk:
             item_end = end if open_end else start + length
             if item_end > end:
                 raise self._cut_off(data, end, f"an item of {tag_name(tag)}")
-            item = Frame(ground, plans, frame.charset, (frame.place, tag, number), frame.depth + 1, open_end)
+            place = frame.place, tag, number
+            item = Frame(ground, plans, frame.charset, place, frame.depth + 1, delimited=open_end)
             chunks, stop = self._data_set(data, start, item_end, item)
             if chunks is not None:
                 out.append(data[run:pos])

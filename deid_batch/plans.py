@@ -33,6 +33,8 @@ class Plan:
     word: int = 1
     longest: int = dictionary.UNLIMITED
     """The size of one value and of all, where the VR has a fixed size."""
+    untouched: dict[bytes, int] = field(default_factory=dict)
+    """For a sequence: values in which no rule decides anything, and how many elements they hold."""
     cache: dict[tuple[bytes, bytes, bool, str], Change] = field(default_factory=dict)
 
     def is_swallowing(self, data: bytes, start: int, stop: int) -> bool:
