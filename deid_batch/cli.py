@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -28,14 +29,26 @@ _JOBS = typer.Option("--jobs", "-j", min=1, help="Worker processes.  [default: u
 
 def main() -> None:
     """The console script: Ctrl-C, SIGTERM and SIGHUP end it with exit code 130 from the start."""
+    _open_streams()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
     try:
         app(prog_name="deid-batch")
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # what is left is to leave
             signal.signal(number, signal.SIG_IGN)
+
+
+def _open_streams() -> None:
+    """Put something in the place of closed standard streams: the next file opened would come to stand there."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, "r+", encoding="utf-8")  # noqa: SIM115
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
 
 
 def _version(wanted: bool) -> None:
@@ -89,7 +102,7 @@ def run(
     from deid_batch.progress import Progress
     from deid_batch.summary import shown_summary
 
-    work_path = str(work) if work else f"{os.path.normpath(out)}.deid"
+    work_path = str(work) if work else f"{_named(out)}.deid"
     options = Options(
         source=str(source),
         out=str(out),
@@ -108,8 +121,8 @@ def run(
         if not quiet:
             _tell(*loaded.warnings)
         summary = run_batch(loaded, options, Progress(shown=not (no_progress or quiet)))
-    if not quiet:
-        Console().print(shown_summary(summary, options, verbose=verbose), crop=False)
+        if not quiet:
+            Console().print(shown_summary(summary, options, verbose=verbose), crop=False)
     if summary.stopped:
         _tell(f"stopped: {summary.stopped}; run the same command again to continue")
     elif summary.interrupted:
@@ -157,6 +170,12 @@ def demo(
         typer.echo("".join(islice(log, 4)), nl=False)
 
 
+def _named(out: Path) -> str:
+    """OUT by its own name, even where it was written as `.`."""
+    path = os.path.normpath(out)
+    return os.path.abspath(path) if os.path.basename(path) in (".", "..") else path
+
+
 def usable_cores() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -170,6 +189,11 @@ def _errors_told() -> Iterator[None]:
     except DeidBatchError as error:
         _tell(str(error))
         raise typer.Exit(error.exit_code) from None
+    except BrokenPipeError:  # nobody listens any more
+        raise
+    except OSError as error:
+        _tell(f"stopped: {error.strerror}")
+        raise typer.Exit(StoppedEarly.exit_code) from None
     except KeyboardInterrupt:
         _tell("stopped at once; run the same command again to continue")
         raise typer.Exit(130) from None

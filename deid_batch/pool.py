@@ -16,6 +16,7 @@ from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import resource_tracker as loky_resource_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
+from deid_batch.errors import StoppedEarly
 from deid_batch.plan import Job
 from deid_batch.worker import JobResult, Setting, start
 
@@ -23,6 +24,7 @@ Task = Callable[[Job], JobResult]
 warnings.filterwarnings("ignore", category=UserWarning, module=r"joblib\.externals\.loky")  # of a killed worker
 _SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _AHEAD = 2
+_STARTS = 3
 
 
 class LocalPool:
@@ -73,18 +75,30 @@ class LocalPool:
                 yield from self._one_by_one(task, suspects, wanted)
 
     def _submitted(self, task: Task, job: Job, workers: int) -> Future[JobResult]:
-        with _signals_blocked():
-            if self._executor is None:
-                resource_tracker.ensure_running()
-                loky_resource_tracker.ensure_running()
-                common = (self._setting, os.getpid())
-                self._executor = ProcessPoolExecutor(workers, initializer=start, initargs=common)
-            future: Future[JobResult] = Future()
-            try:
+        if self._executor is None:
+            self._start(workers)
+        future: Future[JobResult] = Future()
+        try:
+            with _signals_blocked():
                 future = self._executor.submit(task, job)
-            except BrokenProcessPool as error:  # a worker died since the last look
-                future.set_exception(error)
-            return future
+        except BrokenProcessPool as error:  # a worker died since the last look
+            future.set_exception(error)
+        return future
+
+    def _start(self, workers: int) -> None:
+        """Start worker processes and wait for the first of them: a death from now on is due to a job."""
+        with _signals_blocked():  # the trackers first: starting one unblocks signals
+            resource_tracker.ensure_running()
+            loky_resource_tracker.ensure_running()
+        for _ in range(_STARTS):
+            common = (self._setting, os.getpid())
+            self._executor = ProcessPoolExecutor(workers, initializer=start, initargs=common)
+            with _signals_blocked():
+                first = self._executor.submit(os.getpid)
+            if not isinstance(first.exception(), BrokenProcessPool):
+                return
+            self._stop(kill=True)
+        raise StoppedEarly("worker processes end as soon as they are started; is there memory for them?")
 
     def _one_by_one(
         self, task: Task, suspects: deque[Job], wanted: Callable[[], bool]

@@ -5,19 +5,21 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from deid_batch import dicomfile
+from deid_batch import dicomfile, dictionary
 from deid_batch.audit import COLUMNS, shown_path
 from deid_batch.engine import COLUMNS as COUNT_COLUMNS
 from deid_batch.engine import Deidentifier
-from deid_batch.errors import FileError, OutputError
+from deid_batch.errors import FileError, OutputError, Unreadable
 from deid_batch.plan import Job
 from deid_batch.rules import RuleSet
 
@@ -29,6 +31,8 @@ MACHINE_FAULTS = {
     errno.ENFILE: "too many open files on this machine",
 }
 """Faults that are not a file's: the run stops and may be continued."""
+_TAG = re.compile(r"\(([0-9A-F]{4}),([0-9A-F]{4})\)")
+_UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,11 @@ class JobResult:
     hits: Counter[int] = field(default_factory=Counter)
     size: int = 0
     fault: str = ""
+
+
+_Prepared = tuple[bytes, bytes, tuple[object, ...]]
+"""A file's path, its temporary file, and its audit row once it is written."""
+_COLLISION = FileError("name-collision", "a file and a folder of OUT would have the same name")
 
 
 class Worker:
@@ -92,8 +101,7 @@ class Worker:
             result.hits.update(rewritten.hits)
             prepared.append((path, temporary, _written_row(path, rewritten, time.monotonic() - began)))
         try:
-            self._publish(prepared)
-            result.rows.extend((path, row) for path, _, row in prepared)
+            result.rows.extend(self._publish(prepared))
         except OSError as error:
             result.fault = _machine_fault(error) or f"OUT can't be written to ({os.strerror(error.errno or errno.EIO)})"
         return result
@@ -118,28 +126,35 @@ class Worker:
         finally:
             os.close(descriptor)
 
-    def _publish(self, prepared: Sequence[tuple[bytes, bytes, tuple[object, ...]]]) -> None:
-        """Bring temporary files onto the disk, and then under their final names."""
-        if not prepared:
-            return
+    def _publish(self, prepared: Sequence[_Prepared]) -> Iterator[tuple[bytes, tuple[object, ...]]]:
+        """Bring temporary files onto the disk, and then under their final names; the row of each."""
         if self._setting.dry_run:
-            for _, temporary, _ in prepared:
+            for path, temporary, row in prepared:
                 os.unlink(temporary)
+                yield path, row
             return
         folders = {os.path.dirname(os.path.join(self._setting.out, path)) for path, _, _ in prepared}
         for folder in folders:
-            os.makedirs(folder, exist_ok=True)
-        sync_files([temporary for _, temporary, _ in prepared], self._setting.temporary)
-        for path, temporary, _ in prepared:
-            os.replace(temporary, os.path.join(self._setting.out, path))
-        for folder in folders:
+            with suppress(FileExistsError, NotADirectoryError):  # no place for its files, which is told of each
+                os.makedirs(folder, exist_ok=True)
+        if prepared:
+            sync_files([temporary for _, temporary, _ in prepared], self._setting.temporary)
+        for path, temporary, row in prepared:
+            try:
+                os.replace(temporary, os.path.join(self._setting.out, path))
+            except (NotADirectoryError, IsADirectoryError):
+                os.unlink(temporary)
+                yield path, failure_row(path, _COLLISION)
+            else:
+                yield path, row
+        for folder in filter(os.path.isdir, folders):
             sync_folder(folder)
 
 
 def failure_row(path: bytes, error: Exception, seconds: float = 0.0) -> tuple[object, ...]:
     """The audit row of a file that was not written."""
     if isinstance(error, FileError):
-        status, reason, detail = error.status, error.reason, error.detail
+        status, reason, detail = error.status, error.reason, _told(error)
     elif isinstance(error, FileNotFoundError):
         status, reason, detail = "failed", "vanished", ""
     elif isinstance(error, OSError):
@@ -149,6 +164,17 @@ def failure_row(path: bytes, error: Exception, seconds: float = 0.0) -> tuple[ob
     else:
         status, reason, detail = "failed", "internal-error", type(error).__name__
     return audit_row(path, status=status, reason=reason, detail=detail or None, seconds=seconds)
+
+
+def _told(error: FileError) -> str:
+    """The detail of an error. Where the structure is in doubt, an unknown tag may be four bytes of a value."""
+    return _TAG.sub(_known_tag, error.detail) if isinstance(error, Unreadable) else error.detail
+
+
+def _known_tag(match: re.Match[str]) -> str:
+    tag = int(match[1] + match[2], 16)
+    known = tag & 0xFFFF and not dictionary.is_private(tag) and dictionary.vr_of(tag) != "UN"
+    return match[0] if known else "an unknown tag"
 
 
 def audit_row(path: bytes, *, seconds: float, **values: object) -> tuple[object, ...]:
@@ -168,7 +194,7 @@ def _written_row(path: bytes, rewritten: dicomfile.Rewritten, seconds: float) ->
         detail=rewritten.detail or None,
         output=shown_path(path),
         scope_id=rewritten.scope_id,
-        sop_class_uid=rewritten.sop_class_uid,
+        sop_class_uid=rewritten.sop_class_uid if _UID.fullmatch(rewritten.sop_class_uid) else None,
         transfer_syntax_uid=rewritten.transfer_syntax_uid,
         bytes_in=rewritten.bytes_in,
         bytes_out=rewritten.bytes_out,
@@ -220,7 +246,8 @@ _worker: Worker | None = None
 def start(setting: Setting, parent: int) -> None:
     """Make this process a worker: it leaves signals to its parent, a process id, and does not outlive it."""
     global _worker  # noqa: PLW0603 - a worker process has one setting for life
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
