@@ -37,14 +37,26 @@ _JOBS = typer.Option("--jobs", "-j", min=1, help="Worker processes.  [default: u
 
 def main() -> None:
     """The console script: Ctrl-C, SIGTERM and SIGHUP end it with exit code 130 from the start."""
+    _open_streams()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
     try:
         app(prog_name="deid-batch")
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # what is left is to leave
             signal.signal(number, signal.SIG_IGN)
+
+
+def _open_streams() -> None:
+    """Put something in the place of closed standard streams: the next file opened would come to stand there."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, "r+", encoding="utf-8")  # noqa: SIM115
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
 
 
 def _version(wanted: bool) -> None:
@@ -127,8 +139,8 @@ def run(
         if not quiet:
             _tell(*loaded.warnings)
         summary = run_batch(loaded, options, Progress(shown=not (no_progress or quiet)))
-    if not quiet:
-        _print(shown_summary(summary, options, verbose=verbose))
+        if not quiet:
+            _print(shown_summary(summary, options, verbose=verbose))
     if summary.stopped:
         _tell(f"stopped: {summary.stopped}; run the same command again to continue")
     elif summary.interrupted:
@@ -258,8 +270,10 @@ def demo(
 
 
 def _work_of(out: Path, work: Path | None) -> str:
-    """The work directory: beside OUT, if nothing else is said."""
-    return str(work) if work else f"{os.path.normpath(out)}.deid"
+    """The work directory: beside OUT by its own name, even where it was written as `.`, if nothing else is said."""
+    path = os.path.normpath(out)
+    named = os.path.abspath(path) if os.path.basename(path) in (".", "..") else path
+    return str(work) if work else f"{named}.deid"
 
 
 def usable_cores() -> int:
@@ -275,6 +289,11 @@ def _errors_told() -> Iterator[None]:
     except DeidBatchError as error:
         _tell(str(error))
         raise typer.Exit(error.exit_code) from None
+    except BrokenPipeError:  # nobody listens any more
+        raise
+    except OSError as error:
+        _tell(f"stopped: {error.strerror}")
+        raise typer.Exit(StoppedEarly.exit_code) from None
     except KeyboardInterrupt:
         _tell("stopped at once; run the same command again to continue")
         raise typer.Exit(130) from None

@@ -599,7 +599,7 @@ def _is_dropped(tag: int) -> bool:
 
 
 def _may_be_encapsulated(plan: Plan) -> bool:
-    return plan.tag in PIXEL_DATA and plan.vr in ("OB", "OW")
+    return plan.tag in PIXEL_DATA and plan.vr in ("OB", "OW") and plan.written_vr != "UN"
 
 
 def _swallowing(tag: int) -> Unreadable:

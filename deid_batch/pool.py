@@ -16,6 +16,7 @@ from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import resource_tracker as loky_resource_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
+from deid_batch.errors import StoppedEarly
 from deid_batch.plan import Job
 from deid_batch.worker import JobResult, Setting, deidentify, probe, start
 
@@ -24,6 +25,7 @@ Answer = tuple[Job, JobResult | None]
 _TASKS = {"probe": probe, "deidentify": deidentify}
 _SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _AHEAD = 2
+_STARTS = 3
 
 warnings.filterwarnings("ignore", category=UserWarning, module=r"joblib\.externals\.loky")  # of a killed worker
 
@@ -120,18 +122,29 @@ class LocalPool:
         return self._jobs
 
     def submit(self, task: str, job: Job) -> Future[JobResult]:
-        with _signals_blocked():
-            if self._executor is None:
-                resource_tracker.ensure_running()
-                loky_resource_tracker.ensure_running()
-                common = (self._setting, os.getpid())
-                self._executor = ProcessPoolExecutor(self._workers, initializer=start, initargs=common)
-            future: Future[JobResult] = Future()
-            try:
-                future = self._executor.submit(_TASKS[task], job)
-            except BrokenProcessPool as error:  # a worker died since the last look
-                future.set_exception(error)
-            return future
+        executor = self._executor or self._started()
+        future: Future[JobResult] = Future()
+        try:
+            with _signals_blocked():
+                future = executor.submit(_TASKS[task], job)
+        except BrokenProcessPool as error:  # a worker died since the last look
+            future.set_exception(error)
+        return future
+
+    def _started(self) -> ProcessPoolExecutor:
+        """New worker processes, of which one has begun: a death from now on is due to a job."""
+        with _signals_blocked():  # the trackers first: starting one unblocks signals
+            resource_tracker.ensure_running()
+            loky_resource_tracker.ensure_running()
+        for _ in range(_STARTS):
+            common = (self._setting, os.getpid())
+            self._executor = ProcessPoolExecutor(self._workers, initializer=start, initargs=common)
+            with _signals_blocked():
+                first = self._executor.submit(os.getpid)
+            if not isinstance(first.exception(), BrokenProcessPool):
+                return self._executor
+            self.close(kill=True)
+        raise StoppedEarly("worker processes end as soon as they are started; is there memory for them?")
 
     def is_death(self, error: BaseException | None) -> bool:
         return isinstance(error, BrokenProcessPool)

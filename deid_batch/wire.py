@@ -221,12 +221,17 @@ def top_level_values(
 
 
 def looks_like_items(data: bytes, start: int, stop: int) -> bool:
-    """Whether a value of VR UN is, from its first to its last byte, a sequence in implicit VR. (PS3.5 6.2.2)"""
+    """Whether a value of VR UN is, from its first to its last byte, a sequence in implicit VR. (PS3.5 6.2.2)
+
+    One nested too deep raises Unreadable.
+    """
     if data[start : start + 4] != b"\xfe\xff\x00\xe0":
         return False
     try:
         return _end_of_strict_items(data, start, stop) == stop
-    except Unreadable:
+    except Unreadable as error:
+        if error.reason == "too-deep":
+            raise
         return False
 
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+<<<<<<< HEAD
 import secrets
+=======
+import re
+>>>>>>> main
 import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+<<<<<<< HEAD
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +25,17 @@ from deid_batch.audit import COLUMNS, TIME_FORMAT, shown_path
 from deid_batch.engine import CompiledRules
 from deid_batch.errors import FileError, OutputError
 from deid_batch.methods.base import COLUMNS as COUNT_COLUMNS
+=======
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from deid_batch import dicomfile, dictionary
+from deid_batch.audit import COLUMNS, shown_path
+from deid_batch.engine import COLUMNS as COUNT_COLUMNS
+from deid_batch.engine import Deidentifier
+from deid_batch.errors import FileError, OutputError, Unreadable
+>>>>>>> main
 from deid_batch.plan import Job
 from deid_batch.rules import RuleSet
 
@@ -37,6 +53,8 @@ MACHINE_FAULTS = {
     errno.ENFILE: "too many open files on this machine",
 }
 """Faults that are not a file's: the run stops and may be continued."""
+_TAG = re.compile(r"\(([0-9A-F]{4}),([0-9A-F]{4})\)")
+_UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -64,6 +82,11 @@ class JobResult:
     hits: Counter[int] = field(default_factory=Counter)
     size: int = 0
     fault: str = ""
+
+
+_Prepared = tuple[bytes, bytes, tuple[object, ...]]
+"""A file's path, its temporary file, and its audit row once it is written."""
+_COLLISION = FileError("name-collision", "a file and a folder of OUT would have the same name")
 
 
 class Worker:
@@ -107,7 +130,11 @@ class Worker:
             result.hits.update(rewritten.hits)
             prepared.append((path, temporary, _written_row(path, rewritten, time.monotonic() - began)))
         try:
+<<<<<<< HEAD
             result.rows.extend(self._published(prepared))
+=======
+            result.rows.extend(self._publish(prepared))
+>>>>>>> main
         except OSError as error:
             result.fault = _machine_fault(error) or f"OUT can't be written to ({os.strerror(error.errno or errno.EIO)})"
         return result
@@ -144,11 +171,17 @@ class Worker:
         finally:
             os.close(descriptor)
 
+<<<<<<< HEAD
     def _published(self, prepared: Sequence[Prepared]) -> list[tuple[bytes, Row]]:
         """Bring temporary files onto the disk, and then under their final names; the rows of all."""
+=======
+    def _publish(self, prepared: Sequence[_Prepared]) -> Iterator[tuple[bytes, tuple[object, ...]]]:
+        """Bring temporary files onto the disk, and then under their final names; the row of each."""
+>>>>>>> main
         if self._setting.dry_run:
-            for _, temporary, _ in prepared:
+            for path, temporary, row in prepared:
                 os.unlink(temporary)
+<<<<<<< HEAD
             return [(path, row) for path, _, row in prepared]
         if not prepared:
             return []
@@ -163,6 +196,25 @@ class Worker:
             else:
                 os.unlink(temporary)
         for folder in folders:
+=======
+                yield path, row
+            return
+        folders = {os.path.dirname(os.path.join(self._setting.out, path)) for path, _, _ in prepared}
+        for folder in folders:
+            with suppress(FileExistsError, NotADirectoryError):  # no place for its files, which is told of each
+                os.makedirs(folder, exist_ok=True)
+        if prepared:
+            sync_files([temporary for _, temporary, _ in prepared], self._setting.temporary)
+        for path, temporary, row in prepared:
+            try:
+                os.replace(temporary, os.path.join(self._setting.out, path))
+            except (NotADirectoryError, IsADirectoryError):
+                os.unlink(temporary)
+                yield path, failure_row(path, _COLLISION)
+            else:
+                yield path, row
+        for folder in filter(os.path.isdir, folders):
+>>>>>>> main
             sync_folder(folder)
         return rows
 
@@ -203,7 +255,7 @@ def _bad_name_row(path: bytes, error: OSError) -> Row:
 def failure_row(path: bytes, error: Exception, seconds: float = 0.0) -> Row:
     """The audit row of a file that was not written."""
     if isinstance(error, FileError):
-        status, reason, detail = error.status, error.reason, error.detail
+        status, reason, detail = error.status, error.reason, _told(error)
     elif isinstance(error, FileNotFoundError):
         status, reason, detail = "failed", "vanished", ""
     elif isinstance(error, OSError):
@@ -215,7 +267,22 @@ def failure_row(path: bytes, error: Exception, seconds: float = 0.0) -> Row:
     return audit_row(path, status=status, reason=reason, detail=detail or None, seconds=seconds)
 
 
+<<<<<<< HEAD
 def audit_row(path: bytes, *, seconds: float, **values: object) -> Row:
+=======
+def _told(error: FileError) -> str:
+    """The detail of an error. Where the structure is in doubt, an unknown tag may be four bytes of a value."""
+    return _TAG.sub(_known_tag, error.detail) if isinstance(error, Unreadable) else error.detail
+
+
+def _known_tag(match: re.Match[str]) -> str:
+    tag = int(match[1] + match[2], 16)
+    known = tag & 0xFFFF and not dictionary.is_private(tag) and dictionary.vr_of(tag) != "UN"
+    return match[0] if known else "an unknown tag"
+
+
+def audit_row(path: bytes, *, seconds: float, **values: object) -> tuple[object, ...]:
+>>>>>>> main
     """An audit row; what is not given is None."""
     values |= {
         "time_utc": datetime.now(UTC).strftime(TIME_FORMAT),
@@ -232,7 +299,7 @@ def _written_row(path: bytes, rewritten: dicomfile.Rewritten, seconds: float) ->
         detail=rewritten.detail or None,
         output=shown_path(path),
         scope_id=rewritten.scope_id,
-        sop_class_uid=rewritten.sop_class_uid,
+        sop_class_uid=rewritten.sop_class_uid if _UID.fullmatch(rewritten.sop_class_uid) else None,
         transfer_syntax_uid=rewritten.transfer_syntax_uid,
         bytes_in=rewritten.bytes_in,
         bytes_out=rewritten.bytes_out,
@@ -284,8 +351,13 @@ _worker: Worker | None = None
 def start(setting: Setting, parent: int) -> None:
     """Make this process a worker: it leaves signals to its parent, a process id, and does not outlive it."""
     global _worker  # noqa: PLW0603 - a worker process has one setting for life
+<<<<<<< HEAD
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+=======
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+>>>>>>> main
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

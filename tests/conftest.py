@@ -172,3 +172,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, subproces
     place = new_place(tmp_path_factory.mktemp("finished"))
     lay(place, INSTANCES | DAMAGED | NOT_COPIED)
     return place, place.run()
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The demo's folder after its run, to look at only."""
+    folder = tmp_path_factory.mktemp("demo")
+    return folder / "new", deid("demo", "new", cwd=folder)

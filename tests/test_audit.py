@@ -46,7 +46,9 @@ def test_what_a_spreadsheet_would_run_is_written_as_text(tmp_path: Path, cell: s
     assert read(tmp_path / "log") == [row_of("'" + cell)]
 
 
-@pytest.mark.parametrize("cell", ["./=1", "a=b", "", "'quoted'", 'a "word"', "a,b", "line\nbreak", "line\r\nbreak", "é\u2028"])
+@pytest.mark.parametrize(
+    "cell", ["./=1", "a=b", "", "'quoted'", 'a "word"', "a,b", "line\nbreak", "line\r\nbreak", "é\u2028"]
+)
 def test_other_text_is_written_as_it_is(tmp_path: Path, cell: str) -> None:
     AuditLog(str(tmp_path / "log")).append([row_of(cell)])
     assert read(tmp_path / "log") == [row_of(cell)]
@@ -139,13 +141,15 @@ def test_scope_id_is_that_of_the_series_and_no_uid(finished: Finished) -> None:
     series = {name: dcmread(place.source / name).SeriesInstanceUID for name in INSTANCES}
     scopes = {name: place.rows()["./" + name]["scope_id"] for name in INSTANCES}
     assert all(re.fullmatch(r"[0-9a-f]{16}", scope) for scope in scopes.values())
-    assert len({*series.values()}) == len({*scopes.values()}) == len({*zip(series.values(), scopes.values(), strict=True)})
+    assert (
+        len({*series.values()}) == len({*scopes.values()}) == len({*zip(series.values(), scopes.values(), strict=True)})
+    )
 
 
 STRANGE_NAMES = [
     b"=cmd", b"+1", b"-rf", b"@home", b"\ttab", b" blank ", b"new\nline", b"cr\rlf\r\n", b'quo"te', b"com,ma",
-    b"semi;colon", b"not utf-8 \xff\xfe", "Grüße 山田".encode(), b"x" * 255, b"\\xff", b"$(touch x)", b"[red]", b".hidden",
-    b"a\x1b[31mb",
+    b"semi;colon", b"not utf-8 \xff\xfe", "Grüße 山田".encode(), b"x" * 255, b"\\xff", b"$(touch x)", b"[red]",
+    b".hidden", b"a\x1b[31mb",
 ]  # fmt: skip
 
 

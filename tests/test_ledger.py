@@ -68,7 +68,9 @@ def test_a_scan_forgets_what_is_gone(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("page", [1, 2, 7, 10_000])
-def test_rows_come_all_and_in_order_whatever_the_page(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, page: int) -> None:
+def test_rows_come_all_and_in_order_whatever_the_page(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
     monkeypatch.setattr(ledger_module, "_PAGE", page)
     names = [b"%d" % number for number in range(20)] + [b"\xff", b"=", b"\n"]
     scan(ledger, *(Found(name, 1, 1) for name in names))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
 import pydicom
 import pytest
-from datasets import Generated, files, rewritten
+from datasets import Generated, body_of, files, rewritten
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import LONG_VRS, Opened, Oracle, raw_elements, read, rule_set
+from oracle import DEFLATED, LONG_VRS, TRAILING_PADDING, Opened, Oracle, raw_elements, read, rule_set
 from pydicom import DataElement, dcmread
 from pydicom.uid import ExplicitVRLittleEndian
 
+from deid_batch import dicomfile
 from deid_batch.errors import FileError
 from deid_batch.rules import RuleSet
 
@@ -24,7 +26,7 @@ DATA = Path(pydicom.__file__).parent / "data"
 SCANNERS = Path(__file__).parents[2] / "shared" / "data" / "scanners"
 SEED_SAMPLE = Path(__file__).parents[1] / "configs" / "seed-sample.json"
 
-RULE_SETS = {
+CONFIGS = {
     "seed-sample": SEED_SAMPLE.read_text(encoding="utf-8"),
     "dates": """{"dicomTagRules": [
         {"tag": {"keyword": "StudyDate"}, "method": "redact"},
@@ -99,6 +101,9 @@ RULE_SETS = {
         {"tag": {"VR": "SQ"}, "method": "keep"}]}""",
 }  # fmt: skip
 
+RULE_SETS = {name: rule_set(text) for name, text in CONFIGS.items()}
+NOTHING = rule_set('{"dicomTagRules": [{"tag": {"value": "(7001,0001)"}, "method": "remove"}]}')
+
 NO_SOP_UID = """charset_files/chrSQEncoding.dcm charset_files/chrSQEncoding1.dcm test_files/UN_sequence.dcm
     test_files/empty_charset_LEI.dcm test_files/meta_missing_tsyntax.dcm test_files/nested_priv_SQ.dcm
     test_files/no_meta_group_length.dcm test_files/priv_SQ.dcm"""
@@ -112,14 +117,20 @@ FAILS = {
     **dict.fromkeys(TRUNCATED.split(), "truncated"),
 }
 REENCODED = {"palettes/winter.dcm", "test_files/SC_rgb_jpeg.dcm"}
+WITH_GROUP_LENGTHS_IN_ITEMS = {
+    f"scanners/{name}.dcm" for name in ("ge_mr_epi_00", "ge_mr_epi_01", "phi_mr_dwi_00")
+}  # fmt: skip
 
 
 def bundled() -> Iterator[tuple[str, Path]]:
-    """pydicom's files and, where they are at hand, those of real scanners, by name."""
+    """pydicom's files (of each series one) and, where they are at hand, those of real scanners, by name."""
+    series = set()
     for folder in ("charset_files", "palettes", "test_files"):
         for path in sorted((DATA / folder).rglob("*")):
-            if path.is_file() and path.suffix not in (".py", ".pyc"):
+            is_one_more = path.parent in series and not path.suffix and "DICOMDIR" not in path.name
+            if path.is_file() and path.suffix not in (".py", ".pyc") and not is_one_more:
                 yield path.relative_to(DATA).as_posix(), path
+                series |= {path.parent} if not path.suffix else set()
     for path in sorted(SCANNERS.glob("*.dcm")):
         yield f"scanners/{path.name}", path
 
@@ -127,8 +138,9 @@ def bundled() -> Iterator[tuple[str, Path]]:
 FILES = dict(bundled())
 
 
-def expected_reason(name: str, path: Path, rules: RuleSet) -> str:
+def expected_reason(name: str, rules: RuleSet) -> str:
     """The reason for which a bundled file can't be written; "" where it can."""
+    path = Path(name)
     if "DICOMDIR" in path.name:
         return "dicomdir"
     if path.suffix in (".dump", ".gz", ".icc", ".json", ".md", ".txt") or path.name in ("README", "no_meta.dcm"):
@@ -177,8 +189,8 @@ def reencoded(path: Path) -> bytes:
 @pytest.mark.parametrize("rule_set_name", RULE_SETS)
 @pytest.mark.parametrize("name", FILES)
 def test_bundled_file_becomes_what_the_oracle_makes_of_it(name: str, rule_set_name: str) -> None:
-    rules, path = rule_set(RULE_SETS[rule_set_name]), FILES[name]
-    if reason := expected_reason(name, path, rules):
+    rules, path = RULE_SETS[rule_set_name], FILES[name]
+    if reason := expected_reason(name, rules):
         with pytest.raises(FileError) as error:
             rewritten(path.read_bytes(), rules)
         assert error.value.reason == reason
@@ -186,7 +198,46 @@ def test_bundled_file_becomes_what_the_oracle_makes_of_it(name: str, rule_set_na
         assert_is_what_the_oracle_makes(path.read_bytes(), rules, reencoded(path) if name in REENCODED else b"")
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.parametrize("name", [name for name in FILES if not expected_reason(name, NOTHING)])
+def test_bundled_file_stays_bit_identical_where_no_rule_matches(name: str) -> None:
+    path = FILES[name]
+    assert_is_what_the_oracle_makes(path.read_bytes(), NOTHING, reencoded(path) if name in REENCODED else b"")
+    if name in WITH_GROUP_LENGTHS_IN_ITEMS:
+        return
+    data = reencoded(path) if name in REENCODED else path.read_bytes()
+    before = read(data)
+    kept = [encoded for tag, encoded in encoded_elements(before).items() if tag & 0xFFFF and tag != TRAILING_PADDING]
+    written, whole = data_set_of(rewritten(path.read_bytes(), NOTHING)[0]), b"".join(kept)
+    assert written == whole[: len(written)]
+    assert not whole[len(written) :].strip(b"\0")
+
+
+def data_set_of(out: bytes) -> bytes:
+    is_deflated = DEFLATED.encode() in out[:500]
+    return zlib.decompress(body_of(out), -zlib.MAX_WBITS) if is_deflated else body_of(out)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(generated=files(), rule_set_name=st.sampled_from(sorted(RULE_SETS)))
 def test_generated_file_becomes_what_the_oracle_makes_of_it(generated: Generated, rule_set_name: str) -> None:
-    assert_is_what_the_oracle_makes(generated.data, rule_set(RULE_SETS[rule_set_name]))
+    assert_is_what_the_oracle_makes(generated.data, RULE_SETS[rule_set_name])
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(generated=files(group_lengths=False))
+def test_generated_file_stays_bit_identical_where_no_rule_matches(generated: Generated) -> None:
+    assert data_set_of(rewritten(generated.data, NOTHING)[0]) == generated.body
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(generated=files(), rule_set_name=st.sampled_from(sorted(RULE_SETS)), data=st.data())
+def test_generated_file_becomes_the_same_however_much_is_read_at_once(
+    generated: Generated, rule_set_name: str, data: st.DataObject
+) -> None:
+    rules = RULE_SETS[rule_set_name]
+    begin = generated.data.find(generated.body)  # -1 where it is deflated
+    windows = st.integers(begin + 64, begin + len(generated.body)) if begin >= 0 else st.just(1 << 16)
+    expected = rewritten(generated.data, rules)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dicomfile, "_FIRST_WINDOW", data.draw(windows))
+        assert rewritten(generated.data, rules) == expected

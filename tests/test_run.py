@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import re
 import shutil
+import struct
 import subprocess
+import termios
 from pathlib import Path
 
 import pytest
-from conftest import CONFIG, DAMAGED, INSTANCES, NOT_COPIED, PYDICOM, RULES, Place, deid, lay, mtimes, tree
+from conftest import COMMAND, DAMAGED, INSTANCES, NOT_COPIED, PYDICOM, RULES, Place, deid, lay, mtimes, tree
 from pydicom import dcmread
+
+from deid_batch import progress
 
 Finished = tuple[Place, subprocess.CompletedProcess[str]]
 
@@ -77,7 +85,9 @@ def test_exit_code_says_whether_every_dicom_file_was_written(place: Place, files
     assert ("no DICOM" in result.stderr) == (code == 3)
     assert set(tree(place.out)) == files.keys() & {"sound"}
     reasons = {"sound": "", "text": "not-dicom", "index": "dicomdir", "no series": "no-scope-uid"}
-    assert {source[2:]: row["reason"] for source, row in place.rows().items()} == {name: reasons[name] for name in files}
+    assert {source[2:]: row["reason"] for source, row in place.rows().items()} == {
+        name: reasons[name] for name in files
+    }
 
 
 BAD_CALLS = {
@@ -183,14 +193,82 @@ def test_overwrite_does_everything_again_and_leaves_nothing_of_what_fails_now(st
 
 
 def test_out_that_nobody_knows_is_refused_unless_overwrite(study: Place) -> None:
-    study.out.mkdir()
-    (study.out / "mine").write_text("somebody's")
+    (study.out / "PAT1/CT/IM1").mkdir(parents=True)
+    (study.out / "PAT2").write_text("somebody's")
     assert study.run().returncode == 2
-    assert tree(study.out) == {"mine": b"somebody's"}
+    assert tree(study.out) == {"PAT2": b"somebody's"}
     assert not study.work.exists()
-    assert study.run("--overwrite").returncode == 0
-    assert set(tree(study.out)) == {"mine", *INSTANCES}
+    assert study.run("--overwrite").returncode == 1
+    assert set(tree(study.out)) == {"PAT2", "PAT1/MR/IM1", "PAT1/MR/IM2", "PAT1/MR/IM3.txt"}
+    failed = {source for source, row in study.rows().items() if row["reason"] == "name-collision"}
+    assert failed == {f"./{name}" for name in INSTANCES if "MR" not in name}
+    assert not (study.work / "tmp").exists()
+
+
+@pytest.mark.parametrize("closed", ["1", "2"])
+def test_a_run_needs_nobody_who_listens(study: Place, closed: str) -> None:
+    command = f'exec "$0" run "$1" "$2" -c seed-sample -j1 {closed}>&-'
+    run = subprocess.run(["sh", "-c", command, COMMAND, study.source, study.out], capture_output=True, check=False)
+    assert (run.returncode, run.stderr[:9]) == (0, {"1": b"deid-batc", "2": b""}[closed])
+    assert set(tree(study.out)) == set(INSTANCES)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_summary_that_can_not_be_written_is_no_traceback(finished: Finished) -> None:
+    place, _ = finished
+    with open("/dev/full", "wb") as full:
+        process = place.start("--dry-run", stdout=full)
+        _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (5, "deid-batch: stopped: No space left on device\n")
+
+
+def test_a_folder_written_as_a_dot_has_its_work_directory_beside_it(study: Place) -> None:
+    study.out.mkdir()
+    result = deid("run", "../dump", ".", "-c", study.config, "-j1", cwd=study.out)
+    assert result.returncode == 0
+    assert set(tree(study.out)) == set(INSTANCES)
+    assert study.audit.exists()
 
 
 def test_version() -> None:
     assert deid("--version").stdout.startswith("deid-batch 0.")
+
+
+def test_a_terminal_sees_a_bar_with_files_bytes_and_failures(mixed: Place) -> None:
+    leader, follower = os.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    process = mixed.start(stderr=follower)
+    os.close(follower)
+    shown = b""
+    with contextlib.suppress(OSError):  # the far end is closed
+        while part := os.read(leader, 4096):
+            shown += part
+    os.close(leader)
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    last = shown.decode().replace("\r", "\n").strip().splitlines()[-1]
+    assert re.match(r"de-identify: 100%\|.*\| 9/9 \[.*files/s, 0 MB, 1 failed\]", last), last
+    assert "scan: 100%" in shown.decode()
+    assert "IM1" not in shown.decode()
+
+
+def test_without_a_terminal_there_is_a_line_a_minute(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = 1000.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock)
+    with progress.Progress().phase("de-identify", 1000) as advance:
+        for second in range(1, 131):
+            clock = 1000.0 + second
+            advance(2, 1_500_000, int(second == 5))
+    assert capsys.readouterr().err.splitlines() == [
+        "de-identify: 120 of 1000 files, 90 MB, 1 failed, 2 files/s, about 7 min left",
+        "de-identify: 240 of 1000 files, 180 MB, 1 failed, 2 files/s, about 6 min left",
+    ]
+
+
+def test_no_progress_shows_none(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(progress, "_EVERY_SECONDS", 0)
+    with progress.Progress(shown=False).phase("scan", 10) as advance:
+        advance(10, 10, 0)
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,258 @@
+"""Interruption: by Ctrl-C, by kill, by a dying worker. Whatever happens, a later run ends with the same tree."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import Place, lay, tree
+
+from deid_batch import batch, worker
+from deid_batch.config import load_config
+from deid_batch.errors import StoppedEarly
+from deid_batch.plan import Job
+from deid_batch.pool import LocalPool
+from deid_batch.progress import Progress
+from deid_batch.rules import RuleSet
+from deid_batch.worker import JobResult, Setting
+
+PROC = Path("/proc")
+needs_proc = pytest.mark.skipif(not (PROC / "self/status").exists(), reason="no /proc")
+Undisturbed = dict[str, bytes]
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.002)
+
+
+def wait_for_outputs(place: Place, process: subprocess.Popen[str], files: int = 1) -> None:
+    wait_for(lambda: process.poll() is not None or (place.out.exists() and len(tree(place.out)) >= files))
+    assert process.poll() is None, "the run ended too early"
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """The process ids of a run's worker processes."""
+    found = []
+    for status in PROC.glob("[0-9]*/stat"):
+        try:
+            parent = int(status.read_text().rpartition(")")[2].split()[1])
+            if parent == process.pid and b"LokyProcess" in (status.parent / "cmdline").read_bytes():
+                found.append(int(status.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def nobody_is_left(process: subprocess.Popen[str]) -> bool:
+    """Whether the process group of a run has ended."""
+    try:
+        os.killpg(process.pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """(exit code, stderr) of a run that leaves no process behind."""
+    _, stderr = process.communicate(timeout=60)
+    wait_for(lambda: nobody_is_left(process))
+    return process.returncode, stderr
+
+
+def holds_finished_files_only(place: Place, undisturbed: Undisturbed) -> bool:
+    return all(contents == undisturbed[name] for name, contents in tree(place.out).items())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_lets_files_finish_and_a_later_one_completes(
+    busy: Place, undisturbed: Undisturbed, number: signal.Signals
+) -> None:
+    process = busy.start()
+    wait_for_outputs(busy, process)
+    os.killpg(process.pid, number)
+    code, stderr = ended(process)
+    assert code == 130
+    assert stderr == "deid-batch: interrupted; run the same command again to continue\n"
+    assert 0 < len(tree(busy.out)) < len(undisturbed)
+    assert holds_finished_files_only(busy, undisturbed)
+    assert sorted(os.listdir(busy.work)) == ["audit.csv", "ledger.sqlite", "lock"]
+    assert {name for name, row in busy.rows().items() if row["output"]} == {f"./{name}" for name in tree(busy.out)}
+    assert busy.run("-j2").returncode == 1
+    assert tree(busy.out) == undisturbed
+
+
+def test_a_second_signal_stops_at_once(busy: Place, undisturbed: Undisturbed) -> None:
+    process = busy.start()
+    wait_for_outputs(busy, process)
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    code, stderr = ended(process)
+    assert code == 130
+    assert stderr.startswith("deid-batch: ")
+    assert "Traceback" not in stderr
+    assert holds_finished_files_only(busy, undisturbed)
+    assert not (busy.work / "tmp").exists()
+
+
+@needs_proc
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_before_the_work_begins_writes_nothing(study: Place, number: signal.Signals) -> None:
+    process = study.start()
+    wait_for(lambda: handles(process, signal.SIGTERM))
+    os.killpg(process.pid, number)
+    code, stderr = ended(process)
+    assert code == 130
+    assert "Traceback" not in stderr
+    assert not study.out.exists() or not tree(study.out)
+
+
+def handles(process: subprocess.Popen[str], number: signal.Signals) -> bool:
+    """Whether a process has a handler of its own for a signal."""
+    lines = (PROC / str(process.pid) / "status").read_text().splitlines()
+    caught = next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt"))
+    return bool(caught >> (number - 1) & 1)
+
+
+@needs_proc
+def test_a_run_under_nohup_goes_on_without_its_terminal(study: Place) -> None:
+    process = study.start(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    wait_for(lambda: handles(process, signal.SIGTERM))
+    os.killpg(process.pid, signal.SIGHUP)
+    assert ended(process)[0] == 0
+
+
+@needs_proc
+def test_workers_that_are_killed_are_replaced(busy: Place, undisturbed: Undisturbed) -> None:
+    process = busy.start(env={**os.environ, "PATH": ""})  # nor is pgrep needed
+    for files in (1, 200):
+        wait_for_outputs(busy, process, files)
+        os.kill(workers_of(process)[0], signal.SIGKILL)
+    assert ended(process) == (1, "")
+    assert tree(busy.out) == undisturbed
+    assert not any(row["reason"] == "worker-died" for row in busy.rows().values())
+
+
+@needs_proc
+def test_workers_do_not_outlive_a_run_that_is_killed_alone(busy: Place, undisturbed: Undisturbed) -> None:
+    process = busy.start(stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    wait_for_outputs(busy, process)
+    process.kill()
+    process.wait()
+    wait_for(lambda: nobody_is_left(process))
+    assert holds_finished_files_only(busy, undisturbed)
+
+
+TWO, THIRTY = [0.6, 1.0], [n / 10 for n in range(30)]
+
+
+@pytest.mark.parametrize("moments", [TWO, pytest.param(THIRTY, marks=pytest.mark.slow)], ids=len)
+def test_a_run_killed_at_any_moment_is_completed_by_a_later_one(
+    busy: Place, undisturbed: Undisturbed, moments: list[float]
+) -> None:
+    for moment in moments:
+        process = busy.start()
+        time.sleep(moment)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert not busy.out.exists() or holds_finished_files_only(busy, undisturbed)
+        assert b"CompressedSamples" not in b"".join(tree(busy.work).values())  # the patient's name
+    assert busy.run("-j2").returncode == 1
+    assert tree(busy.out) == undisturbed
+    assert not (busy.work / "tmp").exists()
+
+
+SETTING = Setting(b"", b"", b"", RuleSet((), b"key", "SeriesInstance", frozenset()))
+
+
+def fatal(job: Job) -> JobResult:
+    """A task that notes each file by a new file beside it, and dies of those named deadly."""
+    for path in job.paths:
+        if b"deadly" in path:
+            with open(path, "ab") as deaths:
+                deaths.write(b"x")
+            os.kill(os.getpid(), signal.SIGKILL)
+    return JobResult([(path, ("done",)) for path in job.paths])
+
+
+def names(folder: Path, *deadly: int) -> list[bytes]:
+    return [os.fsencode(folder / (f"deadly {n}" if n in deadly else f"file {n}")) for n in range(40)]
+
+
+@pytest.mark.parametrize(("size", "deadly"), [(8, ()), (8, (13,)), (1, (0, 39))])
+def test_a_file_that_kills_its_worker_is_the_only_one_lost(tmp_path: Path, size: int, deadly: tuple[int, ...]) -> None:
+    paths = names(tmp_path, *deadly)
+    jobs = [Job(tuple(paths[start : start + size])) for start in range(0, len(paths), size)]
+    with LocalPool(2, SETTING) as pool:
+        results = list(pool.run(fatal, jobs, lambda: True))
+    lost = [path for job, result in results if result is None for path in job.paths]
+    done = [path for _, result in results if result for path, _ in result.rows]
+    assert sorted(lost) == sorted(path for path in paths if b"deadly" in path)
+    assert sorted(done) == sorted(path for path in paths if b"deadly" not in path)
+    assert all(os.path.getsize(path) >= 2 for path in lost)
+
+
+def test_workers_that_die_while_nobody_looks_are_replaced(tmp_path: Path) -> None:
+    jobs = [Job((path,)) for path in names(tmp_path)]
+    done = []
+    with LocalPool(2, SETTING) as pool:
+        for job, result in pool.run(fatal, jobs, lambda: True):
+            assert result is not None
+            done += job.paths
+            if len(done) in (1, 20):
+                executor = pool._executor
+                for pid in list(executor._processes):
+                    os.kill(pid, signal.SIGKILL)
+                wait_for(lambda executor=executor: executor._flags.broken)
+    assert sorted(done) == sorted(path for job in jobs for path in job.paths)
+
+
+def test_workers_that_can_not_be_started_stop_the_run(tmp_path: Path) -> None:
+    unusable = replace(SETTING, rules=None)
+    with LocalPool(1, unusable) as pool, pytest.raises(StoppedEarly):
+        list(pool.run(fatal, [Job((b"file",))], lambda: True))
+
+
+def test_no_more_jobs_are_begun_than_are_wanted(tmp_path: Path) -> None:
+    jobs = [Job((path,)) for path in names(tmp_path, 0)]
+    done = []
+    with LocalPool(1, SETTING) as pool:
+        for job, _ in pool.run(fatal, iter(jobs), lambda: len(done) < 5):
+            done.append(job)
+    assert 5 <= len(done) <= 7
+
+
+def deidentify_or_die(job: Job) -> JobResult:
+    if b"deadly" in job.paths:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return worker.deidentify(job)
+
+
+def test_a_file_that_kills_its_worker_is_a_row(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay(place, {"deadly": "CT_small.dcm", "a": "CT_small.dcm", "z": "MR_small.dcm"})
+    monkeypatch.setattr(batch, "deidentify", deidentify_or_die)
+    options = batch.Options(str(place.source), str(place.out), 1, str(place.work), str(place.audit))
+    summary = batch.run_batch(load_config(str(place.config)), options, Progress(shown=False))
+    assert summary.exit_code == 1
+    assert sorted(tree(place.out)) == ["a", "z"]
+    assert {name: (row["status"], row["reason"]) for name, row in place.rows().items()} == {
+        "./a": ("written", ""),
+        "./deadly": ("failed", "worker-died"),
+        "./z": ("written", ""),
+    }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_a_worker_whose_parent_is_gone_already_ends() -> None:
+    script = "import os; from deid_batch.worker import start; start(None, os.getpid())"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 1
