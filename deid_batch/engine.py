@@ -82,6 +82,8 @@ class Frame:
     """Private elements by the tag of their creator: how many there were, and how many went."""
     slots: dict[int, tuple[int, Plan]] = field(default_factory=dict)
     """Creators whose fate depends on their block: where they stand in what is written."""
+    written: int = 0
+    """How many pieces had been written, and wait, when the walk came here."""
 
     @property
     def encoding(self) -> Encoding:
@@ -89,7 +91,8 @@ class Frame:
 
     def copy(self) -> Frame:
         """A frame that later changes of this one do not reach."""
-        return replace(self, creators=dict(self.creators), met=self.met.copy(), gone=self.gone.copy(), slots={})
+        copies = {name: getattr(self, name).copy() for name in ("creators", "met", "gone", "slots")}
+        return replace(self, **copies)
 
 
 class CompiledRules:
@@ -131,7 +134,7 @@ def read_instance(
         if header.tag in wanted:
             found[header.tag] = data[header.start : header.start + header.length]
     charset = found.get(_CHARSET, b"")
-    patient = [_patient_text(found.get(tag, b""), charset) for tag in (0x00100021, 0x00100020)]
+    patient = [_plain_text(found.get(tag, b""), charset) for tag in (0x00100021, 0x00100020)]
     uid = {tag: uids.text_of(value) for tag, value in found.items()}
     instance = Instance(
         uid.get(SOP_CLASS_UID, ""),
@@ -155,7 +158,8 @@ def _values(raw: bytes, tag: int, charset: bytes) -> Values:
     return tuple(value.strip() for value in values if value.strip())
 
 
-def _patient_text(raw: bytes, charset: bytes) -> str:
+def _plain_text(raw: bytes, charset: bytes) -> str:
+    """The text of an LO without blanks around it."""
     try:
         return text.decode(raw, "LO", charset).strip("\0 ")
     except BadValue:
@@ -208,12 +212,15 @@ class Walk:
                 del self._trace[touched:]
             raise
         self._out.extend([data[pos:]] if chunks is None else chunks)
+        self._settle_creators(self._out, self._top)
+        self._top.written = len(self._out)
         return self._tail
 
     def taken(self) -> bytes:
-        """What is to be written for the elements walked since this was last asked."""
+        """What is to be written since this was last asked. Ask before a kept tail, and at the end."""
         taken = b"".join(self._out)
         self._out.clear()
+        self._top.written = 0
         return taken
 
     def _data_set(  # noqa: C901, PLR0912, PLR0915 - the hot loop
@@ -282,7 +289,7 @@ class Walk:
             plans = frame.plans
             if tag in frame.slots:
                 out.append(data[run:pos])
-                frame.slots[tag] = len(out), plan
+                frame.slots[tag] = frame.written + len(out), plan
                 out.append(data[pos:stop] if replacement is None else replacement)
                 run = stop
             elif replacement is not None:
@@ -294,7 +301,7 @@ class Walk:
             pos = stop
         frame.last_tag = last_tag
         self.counts["kept"] += kept
-        if frame.slots:
+        if frame.depth:
             self._settle_creators(out, frame)
         if not out:
             return None, pos
@@ -311,7 +318,9 @@ class Walk:
         """Whether a value at the top level goes on behind the bytes at hand and need not be looked at."""
         if frame.depth or not self._partial or stop <= end or plan.vr == "UN" or plan.vr not in OPAQUE_VRS:
             return False
-        return plan.decision is None or plan.decision.method.erases
+        if plan.decision is None:  # a creator can't be waited with once its block's neighbour is spliced
+            return not any(tag > block_of(plan.tag) for tag in frame.slots if tag >> 16 == plan.tag >> 16)
+        return plan.decision.method.erases
 
     def _before_tail(self, header: bytes, plan: Plan, tail: Tail) -> bytes:
         """Mark the tail; what is to be written before it."""
@@ -320,8 +329,9 @@ class Walk:
         if plan.decision is None:
             self.counts["kept"] += 1
             return header
-        self._top.gone[block_of(plan.tag)] += 1
-        return self._erased(plan, self._top, plan.vr)
+        erased = self._erased(plan, self._top, plan.vr)
+        self._top.gone[block_of(plan.tag)] += not erased
+        return erased
 
     def _element(
         self, data: bytes, pos: int, start: int, length: int, end: int, plan: Plan, frame: Frame
@@ -349,9 +359,14 @@ class Walk:
         return self._value(value, plan, frame), stop
 
     def _settle_creators(self, out: list[bytes], frame: Frame) -> None:
-        """A creator stays while an element of its block does, and goes with the last one. (PS3.5 7.8.1)"""
-        for tag, (slot, plan) in frame.slots.items():
-            stays = frame.met[tag] > frame.gone[tag] or (self._tail is not None and self._tail.tag >> 16 == tag >> 16)
+        """A creator stays while an element of its block does, and goes with the last one. (PS3.5 7.8.1)
+
+        Those whose block may go on behind the tail stay open.
+        """
+        behind = self._tail.tag if self._tail else 0
+        for tag in [tag for tag in frame.slots if tag >> 16 != behind >> 16 or tag < block_of(behind)]:
+            slot, plan = frame.slots.pop(tag)
+            stays = frame.met[tag] > frame.gone[tag]
             if _erases(plan) and not stays:
                 out[slot] = self._erased(plan, frame, plan.vr)
             elif _erases(plan):
@@ -359,8 +374,7 @@ class Walk:
             elif frame.met[tag] and not stays:
                 out[slot] = b""
                 self.counts["removed"] += 1
-                self.counts["kept"] -= plan.decision is None
-        frame.slots.clear()
+                self.counts["kept"] -= _is_kept(plan)
 
     def _note(self, plan: Plan, value: bytes, frame: Frame) -> None:
         """Take in what an element says about those behind it."""
@@ -372,7 +386,7 @@ class Walk:
             frame.ground = frame.ground._replace(signed=signed)
             frame.plans = self._compiled.plans(frame.ground)
         elif dictionary.is_private_creator(tag):
-            frame.creators[tag] = value.rstrip(b"\0 ").decode("latin-1")
+            frame.creators[tag] = _plain_text(value, frame.charset)
 
     def _value(self, value: bytes, plan: Plan, frame: Frame) -> bytes | None:
         """What an element of this value becomes; b"" where it goes, None where nothing changed."""
