@@ -53,12 +53,15 @@ class Tail(NamedTuple):
 
 
 class Touch(NamedTuple):
-    """An element that a rule decided: `before` and `after` are its value, None for a sequence and for what went."""
+    """An element that was treated: `before` and `after` are its value, None for a sequence and for what went.
+
+    `rule` is None for a private creator that went with its block.
+    """
 
     place: Place
     tag: int
     vr: str
-    rule: int
+    rule: int | None
     charset: bytes
     little: bool
     before: bytes | None
@@ -374,6 +377,7 @@ class Walk:
             elif frame.met[tag] and not stays:
                 out[slot] = b""
                 self.counts["removed"] += 1
+                self._touch(plan, frame, None, None, None)
                 self.counts["kept"] -= _is_kept(plan)
 
     def _note(self, plan: Plan, value: bytes, frame: Frame) -> None:
@@ -406,7 +410,7 @@ class Walk:
         change = self._change(value, plan, frame)
         self.counts[method.column] += 1
         self.warnings += change.warnings
-        self._touch(plan, frame, value, change.value)
+        self._touch(plan, frame, value, change.value, decision.rule)
         if frame.depth == 0 and plan.tag in (SOP_CLASS_UID, SOP_INSTANCE_UID):
             self._note_identity(plan.tag, change.value)
         if change.value is None:
@@ -456,17 +460,16 @@ class Walk:
         element = Element(plan.tag, vr, self._instance, frame.place, frame.charset, frame.encoding.little)
         change = method.apply(b"", element) if method.erases else method.give_up(element, "no value to treat")
         self.warnings += change.warnings
-        self._touch(plan, frame, None, change.value)
+        self._touch(plan, frame, None, change.value, plan.decision.rule)
         if change.value is None:
             return b""
         return frame.encoding.element(plan.tag, plan.written_vr, b"")
 
-    def _touch(self, plan: Plan, frame: Frame, before: bytes | None, after: bytes | None) -> None:
+    def _touch(self, plan: Plan, frame: Frame, before: bytes | None, after: bytes | None, rule: int | None) -> None:
         """Note what was done, where somebody wants to see it."""
-        if self._trace is not None and plan.decision is not None:
+        if self._trace is not None:
             little = frame.encoding.little or plan.written_vr == "UN"
-            touch = Touch(frame.place, plan.tag, plan.vr, plan.decision.rule, frame.charset, little, before, after)
-            self._trace.append(touch)
+            self._trace.append(Touch(frame.place, plan.tag, plan.vr, rule, frame.charset, little, before, after))
 
     def _keeps(self, plan: Plan) -> bool:
         """Whether a sequence or an encapsulated value stays; a rule that keeps it is counted."""
