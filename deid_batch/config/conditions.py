@@ -61,7 +61,7 @@ def _by_kind(tag: int, node: Node, report: Report) -> Condition | None:
         report(Problem(node.place, "must hold one of regex, exists"))
         return None
     ((kind, value),) = node.value.items()
-    if kind == "regex" and isinstance(value.value, str) and value.value:
+    if kind == "regex" and value.kind == "a string" and value.value:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")

@@ -36,9 +36,9 @@ def read_selector(node: Node, report: Report) -> Selector | None:
         return None
     texts = [node.value[key] for key in given]
     for text in texts:
-        if not isinstance(text.value, str) or not text.value.strip():
-            is_text = isinstance(text.value, str)
-            report(Problem(text.place, "is empty" if is_text else f"must be a string, not {text.kind}"))
+        if text.kind != "a string" or not text.value.strip():
+            why = "is empty" if text.kind == "a string" else f"must be a string, not {text.kind}"
+            report(Problem(text.place, why))
             return None
     if "creator" in given:
         tag = node.value.get("value")
@@ -49,7 +49,7 @@ def read_selector(node: Node, report: Report) -> Selector | None:
 
 def read_written(node: Node, report: Report) -> Selector | None:
     """The selector that a string says, whichever kind it is; or None with a problem reported."""
-    if not isinstance(node.value, str):
+    if node.kind != "a string":
         report(Problem(node.place, f'tag must be a string, such as "(0010,0010)", not {node.kind}'))
         return None
     return _read(lambda: parse_any(node.value.strip()), node, report)

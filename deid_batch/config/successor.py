@@ -35,9 +35,11 @@ def read_successor(root: Node, report: Report) -> tuple[list[Entry], dict[str, b
         return [], keys
     used: set[str] = set()
     read = [_read_rule(item, defaults, custom, used, report) for item in node.value]
-    for name, place in custom.keys.items() if custom else ():
-        if name not in used:
-            report(Problem(place, "no rule uses this setting", is_warning=True))
+    for name, settings in custom.value.items() if custom else ():
+        if not isinstance(settings.value, dict):
+            report(Problem(settings.place, f"must be an object of settings, not {settings.kind}"))
+        if custom and name not in used:
+            report(Problem(custom.keys[name], "no rule uses this setting", is_warning=True))
     entries = [entry for entry in read if entry] + read_default(root.value.get("default"), report)
     if not node.value and not entries:
         report(Problem(node.place, "rules is empty: nothing would be de-identified"))
