@@ -210,7 +210,7 @@ def rewrite(path: str | bytes, sink: Sink, compiled: CompiledRules, trace: list[
         rewritten = _rewritten(file, sink, compiled, trace)
         if file.changed():
             raise FileError("changed", "the file was written to while it was read")
-        return rewritten
+        return replace(rewritten, bytes_in=file.size)
 
 
 def rewrite_bytes(data: bytes, compiled: CompiledRules) -> bytes:
@@ -229,7 +229,7 @@ def _rewritten(source: Source, sink: Sink, compiled: CompiledRules, trace: list[
             trace.clear()
         plain = _Memory(reencode(_whole(source), odd))
         rewritten = _deidentified(*_opened(plain), sink, compiled, trace)
-        return replace(rewritten, bytes_in=source.size, detail="re-encoded")
+        return replace(rewritten, detail="re-encoded")
 
 
 def _opened(source: Source) -> tuple[Source, FileMeta]:
