@@ -165,7 +165,7 @@ def status(
 
 
 @app.command()
-def check(config: Annotated[str, typer.Argument(metavar="[CONFIG]", help=_CONFIG_HELP)]) -> None:
+def check(config: Annotated[str, typer.Argument(metavar="CONFIG", help=_CONFIG_HELP)]) -> None:
     """Print every problem of a config with its place, then its rules in order."""
     from deid_batch.config import read_config
     from deid_batch.views import rules_table
@@ -182,7 +182,7 @@ def check(config: Annotated[str, typer.Argument(metavar="[CONFIG]", help=_CONFIG
 @app.command()
 def explain(
     config: Annotated[str, typer.Argument(metavar="CONFIG", help=_CONFIG_HELP)],
-    elements: Annotated[list[str], typer.Argument(metavar="TAG...", help="Tags, keywords or paths of elements.")],
+    elements: Annotated[list[str], typer.Argument(metavar="TAG", help="Tags, keywords or paths of elements.")],
     creator: Annotated[str | None, typer.Option(help="The private creator of the elements.")] = None,
     vr: Annotated[str | None, typer.Option(help="The VR that the file gives, if not the dictionary's.")] = None,
 ) -> None:
@@ -226,7 +226,8 @@ def schema() -> None:
 
     from deid_batch.config.schema import config_schema
 
-    typer.echo(json.dumps(config_schema(), indent=2, ensure_ascii=False))
+    with _errors_told():
+        typer.echo(json.dumps(config_schema(), indent=2, ensure_ascii=False))
 
 
 @app.command()

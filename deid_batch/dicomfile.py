@@ -212,7 +212,7 @@ def rewrite(path: str | bytes, sink: Sink, compiled: CompiledRules, trace: list[
         rewritten = _rewritten(file, sink, compiled, trace)
         if file.changed():
             raise FileError("changed", "the file was written to while it was read")
-        return rewritten
+        return replace(rewritten, bytes_in=file.size)
 
 
 def rewrite_bytes(data: bytes, compiled: CompiledRules) -> bytes:
@@ -287,13 +287,13 @@ def _deidentified(
     sink.write(filemeta.write(walk.sop_class_uid, walk.sop_instance_uid, syntax))
     if syntax in _DEFLATED:
         sink.begin_deflate()
-    sink.write(walk.taken())
     while tail is not None:
         stop = _end_of_tail(source, tail, encoding)
         if tail.is_kept:
+            sink.write(walk.taken())
             sink.splice(source, tail.start, stop)
         tail = _fed(walk, compiled, source, stop, 0)
-        sink.write(walk.taken())
+    sink.write(walk.taken())
     sink.finish()
     return Rewritten(
         bytes_in=source.size,

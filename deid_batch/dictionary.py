@@ -78,6 +78,11 @@ def _tags_by_folded_keyword() -> dict[str, int]:
     return {entry[4].casefold(): tag for tag, entry in DicomDictionary.items() if entry[4]}
 
 
+def is_known(tag: int) -> bool:
+    """Whether the dictionary has a public attribute of this tag."""
+    return vr_of(tag) != "UN" or name_of(tag) != tag_name(tag)
+
+
 def known_keywords() -> list[str]:
     """All keywords of the dictionary, for the nearest name to a mistyped one."""
     entries = [*DicomDictionary.values(), *RepeatersDictionary.values()]
@@ -92,5 +97,5 @@ def mask_of_keyword(keyword: str) -> str | None:
 
 def tag_of_keyword(keyword: str) -> int | None:
     """The tag of a keyword, written in any case."""
-    tag = tag_for_keyword(keyword)
+    tag = tag_for_keyword(keyword) if keyword else None  # pydicom has attributes whose keyword is ""
     return tag if tag is not None else _tags_by_folded_keyword().get(keyword.casefold())

@@ -53,12 +53,15 @@ class Tail(NamedTuple):
 
 
 class Touch(NamedTuple):
-    """An element that a rule decided: `before` and `after` are its value, None for a sequence and for what went."""
+    """An element that was treated: `before` and `after` are its value, None for a sequence and for what went.
+
+    `rule` is None for a private creator that went with its block.
+    """
 
     place: Place
     tag: int
     vr: str
-    rule: int
+    rule: int | None
     charset: bytes
     little: bool
     before: bytes | None
@@ -82,14 +85,16 @@ class Blocks:
         """The same, beyond the reach of later changes."""
         copied = Blocks()
         copied.creators = dict(self.creators)
-        copied.met, copied.gone = self.met.copy(), self.gone.copy()
+        copied.met, copied.gone, copied.slots = self.met.copy(), self.gone.copy(), dict(self.slots)
         return copied
 
 
 class Frame:
     """The data set or item that is being walked, and what holds in it."""
 
-    __slots__ = ("blocks", "charset", "delimited", "depth", "encoding", "ground", "last_tag", "place", "plans")
+    __slots__ = (
+        "blocks", "charset", "delimited", "depth", "encoding", "ground", "last_tag", "place", "plans", "written",
+    )  # fmt: skip
 
     def __init__(
         self, ground: Ground, plans: Plans, charset: bytes = b"", place: Place = (), depth: int = 0, *, delimited: bool
@@ -102,6 +107,8 @@ class Frame:
         self.depth = depth
         self.delimited = delimited
         self.last_tag = -1
+        self.written = 0
+        """How many pieces had been written, and wait, when the walk came here."""
         self.blocks: Blocks | None = None
 
     def private_blocks(self) -> Blocks:
@@ -113,7 +120,7 @@ class Frame:
     def copy(self) -> Frame:
         """The same, beyond the reach of later changes."""
         copied = Frame(self.ground, self.plans, self.charset, self.place, self.depth, delimited=self.delimited)
-        copied.last_tag = self.last_tag
+        copied.last_tag, copied.written = self.last_tag, self.written
         copied.blocks = self.blocks and self.blocks.copy()
         return copied
 
@@ -153,7 +160,7 @@ def read_instance(
     wanted = _IDENTITY | also
     found = top_level_values(data, pos, encoding, wanted, max(wanted), partial=partial)
     charset = found.get(_CHARSET, b"")
-    patient = [_patient_text(found.get(tag, b""), charset) for tag in (0x00100021, 0x00100020)]
+    patient = [_plain_text(found.get(tag, b""), charset) for tag in (0x00100021, 0x00100020)]
     uid = {tag: uids.text_of(value) for tag, value in found.items()}
     instance = Instance(
         uid.get(SOP_CLASS_UID, ""),
@@ -177,7 +184,8 @@ def _values(raw: bytes, tag: int, charset: bytes) -> Values:
     return tuple(value.strip() for value in values if value.strip())
 
 
-def _patient_text(raw: bytes, charset: bytes) -> str:
+def _plain_text(raw: bytes, charset: bytes) -> str:
+    """The text of an LO without blanks around it."""
     try:
         return text.decode(raw, "LO", charset).strip("\0 ")
     except BadValue:
@@ -234,6 +242,9 @@ class Walk:
                 del self._trace[touched:]
             raise
         self._out.extend([data[pos:]] if chunks is None else chunks)
+        if self._top.blocks:
+            self._settle_creators(self._out, self._top.blocks, self._top)
+        self._top.written = len(self._out)
         return self._tail
 
     @property
@@ -242,9 +253,10 @@ class Walk:
         return self._counts + Counter(kept=self._kept)
 
     def taken(self) -> bytes:
-        """What is to be written for the elements walked since this was last asked."""
+        """What is to be written since this was last asked. Ask before a kept tail, and at the end."""
         taken = b"".join(self._out)
         self._out.clear()
+        self._top.written = 0
         return taken
 
     def _data_set(  # noqa: C901, PLR0912, PLR0915 - the hot loop
@@ -314,7 +326,7 @@ class Walk:
             plans = frame.plans
             if frame.blocks and tag in frame.blocks.slots:
                 out.append(data[run:pos])
-                frame.blocks.slots[tag] = len(out), plan
+                frame.blocks.slots[tag] = frame.written + len(out), plan
                 out.append(data[pos:stop] if replacement is None else replacement)
                 run = stop
             elif replacement is not None:
@@ -326,8 +338,8 @@ class Walk:
             pos = stop
         frame.last_tag = last_tag
         self._kept += kept
-        if frame.blocks and frame.blocks.slots:
-            self._settle_creators(out, frame, frame.blocks)
+        if frame.depth and frame.blocks:
+            self._settle_creators(out, frame.blocks, frame)
         if not out:
             return None, pos
         out.append(data[run:pos])
@@ -345,6 +357,9 @@ class Walk:
             return False
         if length == UNDEFINED and not _may_be_encapsulated(plan):
             return False
+        if plan.decision is None and frame.blocks:  # a creator can't be waited with once its neighbour is spliced
+            block = block_of(plan.tag)
+            return not any(tag > block for tag in frame.blocks.slots if tag >> 16 == plan.tag >> 16)
         return plan.decision is None or plan.decision.method.erases or _is_kept(plan)
 
     def _before_tail(self, header: bytes, plan: Plan, start: int, length: int) -> bytes:
@@ -356,8 +371,9 @@ class Walk:
             return b""
         if self._keeps(plan):
             return header
-        self._top.private_blocks().gone[block_of(plan.tag)] += 1
-        return self._erased(plan, self._top, plan.vr)
+        erased = self._erased(plan, self._top, plan.vr)
+        self._top.private_blocks().gone[block_of(plan.tag)] += not erased
+        return erased
 
     def _element(
         self, data: bytes, pos: int, start: int, length: int, end: int, plan: Plan, frame: Frame
@@ -384,10 +400,15 @@ class Walk:
                 return None, stop
         return self._value(value, plan, frame), stop
 
-    def _settle_creators(self, out: list[bytes], frame: Frame, blocks: Blocks) -> None:
-        """A creator stays while an element of its block does, and goes with the last one. (PS3.5 7.8.1)"""
-        for tag, (slot, plan) in blocks.slots.items():
-            stays = blocks.met[tag] > blocks.gone[tag] or (self._tail is not None and self._tail.tag >> 16 == tag >> 16)
+    def _settle_creators(self, out: list[bytes], blocks: Blocks, frame: Frame) -> None:
+        """A creator stays while an element of its block does, and goes with the last one. (PS3.5 7.8.1)
+
+        Those whose block may go on behind the tail stay open.
+        """
+        behind = self._tail.tag if self._tail else 0
+        for tag in [tag for tag in blocks.slots if tag >> 16 != behind >> 16 or tag < block_of(behind)]:
+            slot, plan = blocks.slots.pop(tag)
+            stays = blocks.met[tag] > blocks.gone[tag]
             if _erases(plan) and not stays:
                 out[slot] = self._erased(plan, frame, plan.vr)
             elif _erases(plan):
@@ -395,8 +416,8 @@ class Walk:
             elif blocks.met[tag] and not stays:
                 out[slot] = b""
                 self._counts["removed"] += 1
-                self._kept -= plan.decision is None
-        blocks.slots.clear()
+                self._touch(plan, frame, None, None, None)
+                self._kept -= _is_kept(plan)
 
     def _note(self, plan: Plan, value: bytes, frame: Frame) -> None:
         """Take in what an element says about those behind it."""
@@ -408,7 +429,7 @@ class Walk:
             frame.ground = frame.ground._replace(signed=signed)
             frame.plans = self._compiled.plans(frame.ground)
         elif dictionary.is_private_creator(tag):
-            frame.private_blocks().creators[tag] = value.rstrip(b"\0 ").decode("latin-1")
+            frame.private_blocks().creators[tag] = _plain_text(value, frame.charset)
 
     def _value(self, value: bytes, plan: Plan, frame: Frame) -> bytes | None:
         """What an element of this value becomes; b"" where it goes, None where nothing changed."""
@@ -429,7 +450,7 @@ class Walk:
         change = self._change(value, plan, frame)
         self._counts[method.column] += 1
         self.warnings += change.warnings
-        self._touch(plan, frame, value, change.value)
+        self._touch(plan, frame, value, change.value, decision.rule)
         if frame.depth == 0 and plan.tag in (SOP_CLASS_UID, SOP_INSTANCE_UID):
             self._note_identity(plan.tag, change.value)
         if change.value is None:
@@ -480,17 +501,16 @@ class Walk:
         element = Element(plan.tag, vr, self._instance, frame.place, frame.charset, frame.encoding.little)
         change = method.apply(b"", element) if method.erases else method.give_up(element, "no value to treat")
         self.warnings += change.warnings
-        self._touch(plan, frame, None, change.value)
+        self._touch(plan, frame, None, change.value, plan.decision.rule)
         if change.value is None:
             return b""
         return frame.encoding.element(plan.tag, plan.written_vr, b"")
 
-    def _touch(self, plan: Plan, frame: Frame, before: bytes | None, after: bytes | None) -> None:
+    def _touch(self, plan: Plan, frame: Frame, before: bytes | None, after: bytes | None, rule: int | None) -> None:
         """Note what was done, where somebody wants to see it."""
-        if self._trace is not None and plan.decision is not None:
+        if self._trace is not None:
             little = frame.encoding.little or plan.written_vr == "UN"
-            touch = Touch(frame.place, plan.tag, plan.vr, plan.decision.rule, frame.charset, little, before, after)
-            self._trace.append(touch)
+            self._trace.append(Touch(frame.place, plan.tag, plan.vr, rule, frame.charset, little, before, after))
 
     def _keeps(self, plan: Plan) -> bool:
         """Whether a sequence or an encapsulated value stays; a rule that keeps it is counted."""

@@ -86,7 +86,7 @@ class RuleSet:
         known = next(iter(facts.vrs - {vr}), vr)
         treated_as = known if {vr, known} <= TEXT_VRS else vr
         for number, rule in enumerate(self.rules):
-            if (not variant or variant[number]) and rule.selector.matches(facts) and not _is_exempt(tag, rule):
+            if (not variant or variant[number]) and rule.selector.matches(facts) and not is_exempt(tag, rule):
                 return Decision(number, rule.method, treated_as)
         return None
 
@@ -96,7 +96,7 @@ class RuleSet:
         return [
             number
             for number, rule in enumerate(self.rules)
-            if rule.selector.matches(facts) and not _is_exempt(tag, rule)
+            if rule.selector.matches(facts) and not is_exempt(tag, rule)
         ]
 
     @cached_property
@@ -121,7 +121,7 @@ class RuleSet:
         return any(rule.method.erases and _may_be_private(rule.selector) for rule in self.rules)
 
 
-def _is_exempt(tag: int, rule: Rule) -> bool:
+def is_exempt(tag: int, rule: Rule) -> bool:
     """Whether a rule for everything passes by: what a data set can't be read without, and creators that stay."""
     if rule.is_default and tag in STRUCTURAL:
         return True

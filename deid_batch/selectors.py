@@ -28,7 +28,8 @@ class TagIs:
         return facts.tag == self.tag
 
     def covers(self, other: Selector) -> bool:
-        return self == other
+        """Whether this matches all that the other one matches, as far as can be told."""
+        return self == last_of(other)
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,8 @@ class TagIn:
         return facts.tag & self.mask == self.digits
 
     def covers(self, other: Selector) -> bool:
-        if isinstance(other, TagIs):
-            return other.tag & self.mask == self.digits
-        return (
-            isinstance(other, TagIn) and other.mask & self.mask == self.mask and other.digits & self.mask == self.digits
-        )
+        common = _common_digits(last_of(other))
+        return common.mask & self.mask == self.mask and common.digits & self.mask == self.digits
 
 
 @dataclass(frozen=True)
@@ -59,6 +57,7 @@ class VRIs:
         return self.vr in facts.vrs
 
     def covers(self, other: Selector) -> bool:
+        other = last_of(other)
         if isinstance(other, TagIs):
             return not dictionary.is_private(other.tag) and dictionary.vr_of(other.tag) == self.vr
         return self == other
@@ -97,11 +96,7 @@ class AnyPrivate:
         return dictionary.is_private(facts.tag)
 
     def covers(self, other: Selector) -> bool:
-        if isinstance(other, TagIs):
-            return dictionary.is_private(other.tag)
-        return isinstance(other, (AnyPrivate, PrivateIs)) or (
-            isinstance(other, TagIn) and bool(other.mask >> 16 & 1) and bool(other.digits >> 16 & 1)
-        )
+        return _ODD_GROUP.covers(other)
 
 
 @dataclass(frozen=True)
@@ -139,10 +134,41 @@ class AtPath:
         )
 
     def covers(self, other: Selector) -> bool:
-        return self == other
+        depth = len(self.sequences)
+        if not self.last.covers(last_of(other)):
+            return False
+        if not isinstance(other, AtPath):
+            return not depth and not self.anchored
+        if len(other.sequences) < depth or (self.anchored and not (other.anchored and len(other.sequences) == depth)):
+            return False
+        inner = other.sequences[len(other.sequences) - depth :]
+        return all(
+            mine is None or (theirs is not None and mine.covers(theirs))
+            for mine, theirs in zip(self.sequences, inner, strict=True)
+        )
 
 
 Selector = TagIs | TagIn | VRIs | PrivateIs | AnyPrivate | Anything | AtPath
+_ODD_GROUP = TagIn(1 << 16, 1 << 16)
+
+
+def last_of(selector: Selector) -> Selector:
+    """A selector without its path."""
+    return selector.last if isinstance(selector, AtPath) else selector
+
+
+def _common_digits(selector: Selector) -> TagIn:
+    """The digits that all tags have which a selector without a path matches."""
+    match selector:
+        case TagIs(tag):
+            return TagIn(tag, 0xFFFFFFFF)
+        case TagIn():
+            return selector
+        case PrivateIs(_, int(group), element, mask):
+            return TagIn(group << 16 | element, 0xFFFF0000 | mask)
+        case PrivateIs() | AnyPrivate() | Anything(True):
+            return _ODD_GROUP
+    return TagIn(0, 0)
 
 
 def facts_of(tag: int, vr: str, creator: str | None = None, path: tuple[int, ...] = ()) -> Facts:

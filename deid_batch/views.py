@@ -40,10 +40,12 @@ def rules_table(name: str, rules: Sequence[Rule]) -> Table:
 def shown_settings(method: Method) -> str:
     """A method's settings that differ from its defaults; keys are never among them."""
     plain = type(method)()
-    names = [field.name for field in dataclasses.fields(method) if field.name != "key"]
-    return ", ".join(
-        f"{camel(name)} {getattr(method, name)}" for name in names if getattr(method, name) != getattr(plain, name)
-    )
+    changed = [
+        (field.name, getattr(method, field.name))
+        for field in dataclasses.fields(method)
+        if field.name != "key" and getattr(method, field.name) != getattr(plain, field.name)
+    ]
+    return ", ".join(f"{camel(name)} {str(it).lower() if it is True or it is False else it}" for name, it in changed)
 
 
 def shown_condition(condition: Condition) -> str:
@@ -64,19 +66,60 @@ def explanation(rules: RuleSet, wanted: str, creator: str | None, vr: str | None
         raise UsageError(f"unknown VR '{vr}'")
     effective = vr.upper() if vr else dictionary.effective_vr(tag, "", creator)
     inside = "".join(f"{dictionary.name_of(sequence)} / " for sequence in path)
-    lines = [f"{inside}{dictionary.name_of(tag)}, VR {effective}" + (f', creator "{creator}"' if creator else "")]
-    decided = False
-    for number in rules.matching(tag, effective, creator, path):
-        rule = rules.rules[number]
-        when = " and ".join(map(shown_condition, rule.when))
-        verdict = "comes too late" if decided else f"decides where {when}" if when else "decides"
+    head = f"{inside}{dictionary.name_of(tag)}, VR {effective}" + (f', creator "{creator}"' if creator else "")
+    return "\n  ".join([head, *(_always(tag) or _verdicts(rules, tag, effective, creator, path))])
+
+
+def _always(tag: int) -> list[str]:
+    """What happens to an element whatever the rules say."""
+    if tag >> 16 == 0x0002:
+        return ["no rule decides: File Meta Information is always built anew"]
+    if not tag & 0xFFFF or tag == 0xFFFCFFFC:
+        return ["no rule decides: group lengths and Data Set Trailing Padding always go"]
+    return []
+
+
+def _verdicts(rules: RuleSet, tag: int, vr: str, creator: str | None, path: tuple[int, ...]) -> list[str]:
+    """One line for each rule that may decide an element, or would if it came first."""
+    lines, decided = _taken_with_sequence(rules, path)
+    for number in rules.matching(tag, vr, creator, path):
+        when = _where(rules.rules[number])
+        lines.append(_says(rules, number, "comes too late" if decided else f"decides{when}"))
         decided = decided or not when
-        settings = shown_settings(rule.method)
-        treated = f"{rule.method.name} ({settings})" if settings else rule.method.name
-        lines.append(f"  rule {number + 1} at {rule.place}, {rule.written}: {treated} – {verdict}")
     if not decided:
-        lines.append("  no rule: stays as it is" if len(lines) == 1 else "  otherwise no rule: stays as it is")
-    return "\n".join(lines)
+        lines.append("otherwise no rule: stays as it is" if lines else "no rule: stays as it is")
+    if dictionary.is_private_creator(tag):
+        lines.append("a private creator stays while an element of its block does, and goes with the last one")
+    return lines
+
+
+def _taken_with_sequence(rules: RuleSet, path: tuple[int, ...]) -> tuple[list[str], bool]:
+    """The rules by which an enclosing sequence goes with all it holds, and whether it always does."""
+    lines = []
+    for depth, sequence in enumerate(path):
+        is_certain = True
+        for number in rules.matching(sequence, "SQ", None, path[:depth]):
+            rule = rules.rules[number]
+            if rule.method.name != "keep":
+                name = dictionary.name_of(sequence)
+                lines.append(_says(rules, number, f"takes {name} with all that is in it{_where(rule)}"))
+                if is_certain and not rule.when:
+                    return lines, True
+            if not rule.when:
+                break
+            is_certain = False
+    return lines, False
+
+
+def _says(rules: RuleSet, number: int, verdict: str) -> str:
+    rule = rules.rules[number]
+    settings = shown_settings(rule.method)
+    treated = f"{rule.method.name} ({settings})" if settings else rule.method.name
+    return f"rule {number + 1} at {rule.place}, {rule.written}: {treated} – {verdict}"
+
+
+def _where(rule: Rule) -> str:
+    return f" where {' and '.join(map(shown_condition, rule.when))}" if rule.when else ""
 
 
 def changes_table(changes: Sequence[Touch], rules: RuleSet, *, show_values: bool) -> Table:
@@ -85,29 +128,32 @@ def changes_table(changes: Sequence[Touch], rules: RuleSet, *, show_values: bool
     for column in ("element", "VR", "before", "after", "rule"):
         table.add_column(column, overflow="fold")
     for change in changes:
-        table.add_row(*map(Text, _change(change, rules, show_values=show_values).values()))
+        row = _change(change, rules, show_values=show_values)
+        shown_as = {"before": _HIDDEN, "after": "(removed)"}
+        cells = (shown_as[name] if cell is None else cell or "(empty)" for name, cell in row.items())
+        table.add_row(*map(Text, cells))
     return table
 
 
 def changes_json(changes: Sequence[Touch], rules: RuleSet, *, show_values: bool) -> str:
-    """The same as a JSON list."""
+    """The same as a JSON list; null for a value that is not shown before, and for what was removed after."""
     rows = [_change(change, rules, show_values=show_values) for change in changes]
     return json.dumps(rows, indent=2, ensure_ascii=False)
 
 
-def _change(change: Touch, rules: RuleSet, *, show_values: bool) -> dict[str, str]:
-    rule = rules.rules[change.rule]
-    before = "(sequence or encapsulated)"
-    if change.before is not None:
-        before = _shown_value(change, change.before) if show_values or not change.before else _HIDDEN
-    after = "(removed)" if change.after is None else _shown_value(change, change.after)
+def _change(change: Touch, rules: RuleSet, *, show_values: bool) -> dict[str, str | None]:
+    is_shown = change.before is not None and (show_values or not change.before)
     return {
         "element": f"{_shown_place(change.place)}{dictionary.name_of(change.tag)}",
         "vr": change.vr,
-        "before": before,
-        "after": after,
-        "rule": f"{change.rule + 1}: {rule.method.name}",
+        "before": _shown_value(change, change.before or b"") if is_shown else None,
+        "after": None if change.after is None else _shown_value(change, change.after),
+        "rule": _shown_rule(change.rule, rules),
     }
+
+
+def _shown_rule(number: int | None, rules: RuleSet) -> str:
+    return "goes with its block" if number is None else f"{number + 1}: {rules.rules[number].method.name}"
 
 
 def _shown_place(place: Place) -> str:

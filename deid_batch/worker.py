@@ -5,46 +5,30 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-<<<<<<< HEAD
-import secrets
-=======
 import re
->>>>>>> main
+import secrets
 import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-<<<<<<< HEAD
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from deid_batch import dicomfile
+from deid_batch import dicomfile, dictionary
 from deid_batch.audit import COLUMNS, TIME_FORMAT, shown_path
 from deid_batch.engine import CompiledRules
-from deid_batch.errors import FileError, OutputError
-from deid_batch.methods.base import COLUMNS as COUNT_COLUMNS
-=======
-from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-
-from deid_batch import dicomfile, dictionary
-from deid_batch.audit import COLUMNS, shown_path
-from deid_batch.engine import COLUMNS as COUNT_COLUMNS
-from deid_batch.engine import Deidentifier
 from deid_batch.errors import FileError, OutputError, Unreadable
->>>>>>> main
+from deid_batch.methods.base import COLUMNS as COUNT_COLUMNS
 from deid_batch.plan import Job
 from deid_batch.rules import RuleSet
 
 Row = tuple[object, ...]
 Prepared = tuple[bytes, bytes, Row]
 """Path, temporary file and row of a file that is written but has not its final name yet."""
-_BAD_NAME = frozenset({
-    errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.EINVAL, errno.EILSEQ,
-})  # fmt: skip
+_BAD_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
+_TAKEN_NAME = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY})
 MACHINE_FAULTS = {
     errno.ENOSPC: "the disk of OUT is full",
     errno.EDQUOT: "the disk quota of OUT is used up",
@@ -82,11 +66,6 @@ class JobResult:
     hits: Counter[int] = field(default_factory=Counter)
     size: int = 0
     fault: str = ""
-
-
-_Prepared = tuple[bytes, bytes, tuple[object, ...]]
-"""A file's path, its temporary file, and its audit row once it is written."""
-_COLLISION = FileError("name-collision", "a file and a folder of OUT would have the same name")
 
 
 class Worker:
@@ -130,11 +109,7 @@ class Worker:
             result.hits.update(rewritten.hits)
             prepared.append((path, temporary, _written_row(path, rewritten, time.monotonic() - began)))
         try:
-<<<<<<< HEAD
             result.rows.extend(self._published(prepared))
-=======
-            result.rows.extend(self._publish(prepared))
->>>>>>> main
         except OSError as error:
             result.fault = _machine_fault(error) or f"OUT can't be written to ({os.strerror(error.errno or errno.EIO)})"
         return result
@@ -171,50 +146,21 @@ class Worker:
         finally:
             os.close(descriptor)
 
-<<<<<<< HEAD
     def _published(self, prepared: Sequence[Prepared]) -> list[tuple[bytes, Row]]:
         """Bring temporary files onto the disk, and then under their final names; the rows of all."""
-=======
-    def _publish(self, prepared: Sequence[_Prepared]) -> Iterator[tuple[bytes, tuple[object, ...]]]:
-        """Bring temporary files onto the disk, and then under their final names; the row of each."""
->>>>>>> main
         if self._setting.dry_run:
-            for path, temporary, row in prepared:
+            for _, temporary, _ in prepared:
                 os.unlink(temporary)
-<<<<<<< HEAD
             return [(path, row) for path, _, row in prepared]
         if not prepared:
             return []
         self._check_out()
-        rows = [(path, self._folder_made(path, row)) for path, _, row in prepared]
+        folders = {os.path.dirname(self._final(path)) for path, _, _ in prepared}
+        for folder in folders:
+            _make_folder(folder)
         sync_files([temporary for _, temporary, _ in prepared], self._setting.temporary)
-        folders = set()
-        for number, (path, temporary, row) in enumerate(prepared):
-            if rows[number][1] is row:
-                rows[number] = path, self._renamed(path, temporary, row)
-                folders.add(os.path.dirname(self._final(path)))
-            else:
-                os.unlink(temporary)
-        for folder in folders:
-=======
-                yield path, row
-            return
-        folders = {os.path.dirname(os.path.join(self._setting.out, path)) for path, _, _ in prepared}
-        for folder in folders:
-            with suppress(FileExistsError, NotADirectoryError):  # no place for its files, which is told of each
-                os.makedirs(folder, exist_ok=True)
-        if prepared:
-            sync_files([temporary for _, temporary, _ in prepared], self._setting.temporary)
-        for path, temporary, row in prepared:
-            try:
-                os.replace(temporary, os.path.join(self._setting.out, path))
-            except (NotADirectoryError, IsADirectoryError):
-                os.unlink(temporary)
-                yield path, failure_row(path, _COLLISION)
-            else:
-                yield path, row
+        rows = [(path, self._renamed(path, temporary, row)) for path, temporary, row in prepared]
         for folder in filter(os.path.isdir, folders):
->>>>>>> main
             sync_folder(folder)
         return rows
 
@@ -227,14 +173,6 @@ class Worker:
         if (status.st_dev, status.st_ino) != self._setting.out_identity:
             raise OutputError(errno.ENOENT, "OUT is not there any more")
 
-    def _folder_made(self, path: bytes, row: Row) -> Row:
-        """The file's row, or another one where its folder can't have that name."""
-        try:
-            os.makedirs(os.path.dirname(self._final(path)), exist_ok=True)
-        except OSError as error:
-            return _bad_name_row(path, error)
-        return row
-
     def _renamed(self, path: bytes, temporary: bytes, row: Row) -> Row:
         """Give a file its final name: its row, or another one where it can't have that name."""
         try:
@@ -245,11 +183,22 @@ class Worker:
         return row
 
 
+def _make_folder(folder: bytes) -> None:
+    """Make a folder of OUT; where it can't have its name, that is told of each of its files."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        if error.errno not in _BAD_NAME | _TAKEN_NAME:
+            raise
+
+
 def _bad_name_row(path: bytes, error: OSError) -> Row:
     """The row of a file that OUT has no room for under its name; any other fault is raised again."""
-    if error.errno not in _BAD_NAME:
-        raise error
-    return failure_row(path, FileError("bad-name", os.strerror(error.errno)))
+    if error.errno in _TAKEN_NAME:
+        return failure_row(path, FileError("name-collision", "a file and a folder of OUT would have the same name"))
+    if error.errno in _BAD_NAME:
+        return failure_row(path, FileError("bad-name", os.strerror(error.errno or 0)))
+    raise error
 
 
 def failure_row(path: bytes, error: Exception, seconds: float = 0.0) -> Row:
@@ -267,9 +216,6 @@ def failure_row(path: bytes, error: Exception, seconds: float = 0.0) -> Row:
     return audit_row(path, status=status, reason=reason, detail=detail or None, seconds=seconds)
 
 
-<<<<<<< HEAD
-def audit_row(path: bytes, *, seconds: float, **values: object) -> Row:
-=======
 def _told(error: FileError) -> str:
     """The detail of an error. Where the structure is in doubt, an unknown tag may be four bytes of a value."""
     return _TAG.sub(_known_tag, error.detail) if isinstance(error, Unreadable) else error.detail
@@ -281,8 +227,7 @@ def _known_tag(match: re.Match[str]) -> str:
     return match[0] if known else "an unknown tag"
 
 
-def audit_row(path: bytes, *, seconds: float, **values: object) -> tuple[object, ...]:
->>>>>>> main
+def audit_row(path: bytes, *, seconds: float, **values: object) -> Row:
     """An audit row; what is not given is None."""
     values |= {
         "time_utc": datetime.now(UTC).strftime(TIME_FORMAT),
@@ -351,13 +296,9 @@ _worker: Worker | None = None
 def start(setting: Setting, parent: int) -> None:
     """Make this process a worker: it leaves signals to its parent, a process id, and does not outlive it."""
     global _worker  # noqa: PLW0603 - a worker process has one setting for life
-<<<<<<< HEAD
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-=======
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
->>>>>>> main
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

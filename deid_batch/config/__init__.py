@@ -63,8 +63,10 @@ def shipped_configs() -> dict[str, Path]:
 
 def _config_of(root: Node, name: str, report: Report) -> Config:
     """The config in the dialect that its keys tell."""
-    reader = successor.read_successor if "rules" in root.value else native.read_native
-    entries, keys = reader(root, report)
+    is_successor = "dicomTagRules" not in root.value and successor.OWN_KEYS & root.value.keys()
+    entries, keys = (successor.read_successor if is_successor else native.read_native)(root, report)
+    if (schema := root.value.get("$schema")) and schema.kind != "a string":
+        report(Problem(schema.place, f"$schema must be a string, not {schema.kind}"))
     check_entries(entries, report)
     rules = tuple(entry.rule for entry in entries)
     scopes: list[str] = [rule.method.date_shift_scope for rule in rules if isinstance(rule.method, DateShift)]

@@ -17,10 +17,10 @@ from deid_batch.methods.cryptohash import CryptoHash
 from deid_batch.methods.encrypt import Encrypt
 from deid_batch.methods.erase import Remove
 from deid_batch.methods.substitute import Substitute
-from deid_batch.rules import Rule
-from deid_batch.selectors import Anything, Selector, TagIs, VRIs
+from deid_batch.rules import Rule, is_exempt
+from deid_batch.selectors import Anything, AtPath, Selector, TagIn, TagIs, VRIs, facts_of, last_of
 from deid_batch.values import text
-from deid_batch.wire import TEXT_VRS, VRS
+from deid_batch.wire import TEXT_VRS, VRS, tag_name
 
 
 class Entry(NamedTuple):
@@ -41,6 +41,13 @@ def method_class(node: Node, report: Report) -> type[Method] | None:
     else:
         report(Problem(node.place, f"method must be a string, not {node.kind}"))
     return None
+
+
+def check_keys(node: Node, known: Collection[str], report: Report) -> None:
+    """Report the keys of an object that are not among these."""
+    for key in node.value:
+        if key not in known:
+            report(unknown_key(node, key, known))
 
 
 def read_settings(node: Node, method: type[Method], report: Report, besides: Collection[str] = ()) -> dict[str, Any]:
@@ -64,10 +71,13 @@ def read_settings(node: Node, method: type[Method], report: Report, besides: Col
 def rule_entry(
     node: Node,
     read_tag: Callable[[Node, Report], Selector | None],
-    build: Callable[[Node], Method | None],
+    build: Callable[[type[Method] | None], Method | None],
     report: Report,
 ) -> Entry | None:
-    """A rule from its object: `read_tag` reads what it selects, `build` its method. None with problems reported."""
+    """A rule from its object, or None with problems reported.
+
+    `read_tag` reads what it selects, `build` its keys and settings, for its method or for no known one.
+    """
     if not isinstance(node.value, dict):
         report(Problem(node.place, f"a rule must be an object, not {node.kind}"))
         return None
@@ -75,7 +85,7 @@ def rule_entry(
         if key not in node.value:
             report(Problem(node.place, f"the rule has no '{key}'"))
     selector = read_tag(node.value["tag"], report) if "tag" in node.value else None
-    method = build(node.value["method"]) if "method" in node.value else None
+    method = build(method_class(node.value["method"], report) if "method" in node.value else None)
     when = read_when(node.value.get("when"), report)
     return entry_of(node, selector, method, when) if selector and method else None
 
@@ -90,6 +100,8 @@ def read_default(node: Node | None, report: Report) -> list[Entry]:
     if node is None:
         return []
     parts = node.value if isinstance(node.value, dict) else {"public": node, "private": node}
+    if not parts:
+        report(Problem(node.place, "must hold public, private or both"))
     entries = []
     for name, part in parts.items():
         if name not in ("public", "private"):
@@ -103,14 +115,16 @@ def read_default(node: Node | None, report: Report) -> list[Entry]:
 
 def check_entries(entries: Sequence[Entry], report: Report) -> None:
     """Report rules that can't do what they say, or never decide."""
+    rules = [entry.rule for entry in entries]
     for number, (rule, node) in enumerate(entries):
         _check_pair(rule, node, report)
-        _check_private(rule.selector, node, report)
-        for earlier, _ in entries[:number]:
-            if earlier.when in ((), rule.when) and not rule.is_default and earlier.selector.covers(rule.selector):
-                why = f"never decides: the rule at {earlier.place} takes all that this one would match"
-                report(Problem(node.place, why, is_warning=True))
-                break
+        why = _doubt_about(last_of(rule.selector))
+        if taker := next((earlier for earlier in rules[:number] if _takes_all_of(earlier, rule)), None):
+            why = f"never decides: the rule at {taker.place} takes all that this one would match"
+        elif taker := _taker_of_sequence(rule, rules):
+            why = f"never decides: the rule at {taker.place} takes a sequence of the path with everything in it"
+        if why:
+            report(Problem(node.place, why, is_warning=True))
 
 
 def replaced(method: type[Method], values: dict[str, Any]) -> Method:
@@ -132,23 +146,63 @@ def _check_pair(rule: Rule, node: Node, report: Report) -> None:
             Problem(place, f"{method.name} can't treat {name} of VR {' or '.join(sorted(vrs))}; it treats {treated}")
         )
         return
+    if isinstance(method, Substitute) and all(why := method.unfit_for(vr) for vr in sorted(vrs)):
+        report(Problem(_setting_of(node, "replaceWith").place, f"{name}: {why}"))
     vr = min(vrs)
-    if isinstance(method, Substitute) and len(vrs) == 1 and (why := method.unfit_for(vr)):
-        report(Problem(node.value.get("replaceWith", node).place, f"{name}: {why}"))
-    result = _example_of_result(method)
+    result, length = _example_of_result(method)
     if result and vr in TEXT_VRS and not text.conforms(result, vr):
-        why = f"{name}: what {method.name} writes ({len(result)} characters or more) is no valid {vr}"
-        report(Problem(node.place, why, is_warning=True))
+        report(Problem(node.place, f"{name}: what {method.name} writes{length} is no valid {vr}", is_warning=True))
 
 
-def _check_private(selector: Selector, node: Node, report: Report) -> None:
-    if isinstance(selector, TagIs) and dictionary.is_private(selector.tag) and selector.tag & 0xFFFF > 0xFF:
-        why = f"{shown(selector)} matches this number whatever its private creator; name the creator to be exact"
-        report(Problem(node.place, why, is_warning=True))
+def _setting_of(node: Node, name: str) -> Node:
+    """Where a rule says a setting, or the rule if it says it by way of others."""
+    for holder in (node, node.value.get("params")):
+        if holder and isinstance(holder.value, dict) and name in holder.value:
+            found: Node = holder.value[name]
+            return found
+    return node
+
+
+def _doubt_about(selector: Selector) -> str:
+    """Why a rule may not do what was meant; "" if there is no doubt."""
+    tag = selector.tag if isinstance(selector, TagIs) else selector.digits if isinstance(selector, TagIn) else 0
+    group_is_known = not isinstance(selector, TagIn) or selector.mask >> 16 == 0xFFFF
+    if tag >> 16 == 0x0002 and group_is_known:
+        return "never decides: File Meta Information is always built anew"
+    if not isinstance(selector, TagIs):
+        return ""
+    if not tag & 0xFFFF or tag == 0xFFFCFFFC:
+        return "never decides: group lengths and Data Set Trailing Padding always go"
+    if not dictionary.is_private(tag):
+        return "" if dictionary.is_known(tag) else f"{tag_name(tag)} is not in the data dictionary; check the number"
+    if tag & 0xFFFF > 0xFF:
+        return f"{tag_name(tag)} matches this number whatever its private creator; name the creator to be exact"
+    return ""
+
+
+def _takes_all_of(earlier: Rule, rule: Rule) -> bool:
+    """Whether a rule leaves nothing to one behind it."""
+    if rule.is_default or not set(earlier.when) <= set(rule.when) or not earlier.selector.covers(rule.selector):
+        return False
+    selector = last_of(rule.selector)
+    return not isinstance(selector, TagIs) or not is_exempt(selector.tag, earlier)
+
+
+def _taker_of_sequence(rule: Rule, rules: Sequence[Rule]) -> Rule | None:
+    """The rule that always erases a sequence which a rule's path leads through."""
+    steps = rule.selector.sequences if isinstance(rule.selector, AtPath) else ()
+    for tag in [step.tag for step in steps if isinstance(step, TagIs)]:
+        first = next((it for it in rules if last_of(it.selector).matches(facts_of(tag, "SQ"))), None)
+        if first is None or isinstance(first.selector, AtPath) or not set(first.when) <= set(rule.when):
+            continue
+        if first.method.name != "keep":
+            return first
+    return None
 
 
 def _vrs_of(selector: Selector) -> frozenset[str]:
     """The VRs that selected elements can have, as far as the dictionary knows."""
+    selector = last_of(selector)
     if isinstance(selector, VRIs):
         return frozenset({selector.vr})
     if isinstance(selector, TagIs):
@@ -156,7 +210,11 @@ def _vrs_of(selector: Selector) -> frozenset[str]:
     return frozenset()
 
 
-def _example_of_result(method: Method) -> str:
-    if isinstance(method, CryptoHash) and not method.match_input_string_length:
-        return "a" * (method.max_length or 2 * crypto.digest_size(method.crypto_hash_type.lower()))
-    return "A" * 43 + "=" if isinstance(method, Encrypt) else ""
+def _example_of_result(method: Method) -> tuple[str, str]:
+    """(as short a result as there can be, its length for people); "" where nothing can be said."""
+    if isinstance(method, CryptoHash) and method.match_input_string_length:
+        return "a", ""
+    if isinstance(method, CryptoHash):
+        length = method.max_length or 2 * crypto.digest_size(method.crypto_hash_type.lower())
+        return "a" * length, f" ({length} characters)"
+    return ("A" * 43 + "=", " (44 characters or more)") if isinstance(method, Encrypt) else ("", "")

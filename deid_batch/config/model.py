@@ -36,8 +36,9 @@ class Config:
 
     @property
     def purposes(self) -> frozenset[str]:
-        """What this config's methods need keys for."""
-        return frozenset(rule.method.purpose for rule in self.rules if rule.method.purpose) | {"uid"}
+        """What this config's methods need keys for; some have one of their own."""
+        methods = [rule.method for rule in self.rules]
+        return frozenset(it.purpose for it in methods if it.purpose and not getattr(it, "key", b"")) | {"uid"}
 
     def missing_keys(self) -> tuple[str, ...]:
         """The purposes for which neither a key nor a master key is given."""

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from deid_batch.config.entries import Entry, method_class, read_default, read_settings, replaced, rule_entry
+from deid_batch.config.entries import Entry, check_keys, read_default, read_settings, replaced, rule_entry
 from deid_batch.config.jsonc import Node, unknown_key
 from deid_batch.config.problems import Problem, Report
 from deid_batch.config.selectors import read_selector
 from deid_batch.config.settings import KEY_SETTINGS, MASTER_KEY, all_settings, convert, convert_key, settings_of
+from deid_batch.methods import Method
 
 KEYS = ("$schema", "dicomTagRules", "parameters", "default")
-_RULE_KEYS = ("$schema", "tag", "method", "when")
+_RULE_KEYS = ("tag", "method", "when")
 
 
 def read_native(root: Node, report: Report) -> tuple[list[Entry], dict[str, bytes]]:
     """(rules, keys by purpose) of a native config's root object; problems go to `report`."""
-    for key in root.value:
-        if key not in KEYS:
-            report(unknown_key(root, key, KEYS))
+    check_keys(root, KEYS, report)
     parameters, keys = _read_parameters(root.value.get("parameters"), report)
     node = root.value.get("dicomTagRules")
     if node is None or not isinstance(node.value, list):
@@ -57,9 +56,9 @@ def _read_parameters(node: Node | None, report: Report) -> tuple[dict[str, Any],
 def _read_rule(node: Node, parameters: dict[str, Any], report: Report) -> Entry | None:
     """A rule; the parameters are its method's defaults."""
 
-    def build(method_node: Node) -> Any:
-        found = method_class(method_node, report)
+    def build(found: type[Method] | None) -> Method | None:
         if found is None:
+            check_keys(node, [*_RULE_KEYS, *KEY_SETTINGS, *all_settings()], report)
             return None
         defaults = {field: parameters[name] for name, (field, _) in settings_of(found).items() if name in parameters}
         return replaced(found, {**defaults, **read_settings(node, found, report, _RULE_KEYS)})

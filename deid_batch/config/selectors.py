@@ -36,8 +36,9 @@ def read_selector(node: Node, report: Report) -> Selector | None:
         return None
     texts = [node.value[key] for key in given]
     for text in texts:
-        if not isinstance(text.value, str) or not text.value.strip():
-            report(Problem(text.place, f"must be a string, not {text.kind}" if text.value != "" else "is empty"))
+        if text.kind != "a string" or not text.value.strip():
+            why = "is empty" if text.kind == "a string" else f"must be a string, not {text.kind}"
+            report(Problem(text.place, why))
             return None
     if "creator" in given:
         tag = node.value.get("value")
@@ -48,7 +49,7 @@ def read_selector(node: Node, report: Report) -> Selector | None:
 
 def read_written(node: Node, report: Report) -> Selector | None:
     """The selector that a string says, whichever kind it is; or None with a problem reported."""
-    if not isinstance(node.value, str):
+    if node.kind != "a string":
         report(Problem(node.place, f'tag must be a string, such as "(0010,0010)", not {node.kind}'))
         return None
     return _read(lambda: parse_any(node.value.strip()), node, report)
@@ -56,6 +57,8 @@ def read_written(node: Node, report: Report) -> Selector | None:
 
 def parse_any(text: str) -> Selector:
     """A tag, mask, VR, keyword, private element or path, told apart by its form."""
+    if _PRIVATE.fullmatch(text):
+        return parse_tag(text)
     if "/" in text:
         return parse_path(text)
     if text.upper() in VRS:
@@ -79,14 +82,14 @@ def parse_tag(text: str) -> TagIs | TagIn | PrivateIs:
 def private_of(creator: str, text: str | None) -> PrivateIs:
     """Elements of a creator: all, or those of a tag such as `(0019,xx0C)`; its block digits do not matter."""
     if text is None:
-        return PrivateIs(creator.rstrip())
+        return PrivateIs(creator.strip())
     match = _TAG.fullmatch(text.strip())
     if not match or "x" in match[1].lower():
         raise ValueError(f"'{text}' is no private tag; write it as (gggg,xxee)")
     if not int(match[1], 16) & 1:
         raise ValueError(f"'{text}' is no private tag: its group is even")
     low = match[2][2:].lower()
-    return PrivateIs(creator.rstrip(), int(match[1], 16), int(low.replace("x", "0"), 16), _mask(low))
+    return PrivateIs(creator.strip(), int(match[1], 16), int(low.replace("x", "0"), 16), _mask(low))
 
 
 def parse_vr(text: str) -> VRIs:

@@ -5,39 +5,45 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deid_batch.config.entries import Entry, method_class, read_default, read_settings, replaced, rule_entry
-from deid_batch.config.jsonc import Node, unknown_key
+from deid_batch.config.entries import Entry, check_keys, method_class, read_default, read_settings, replaced, rule_entry
+from deid_batch.config.jsonc import Node
 from deid_batch.config.problems import Problem, Report, did_you_mean
 from deid_batch.config.selectors import read_written
 from deid_batch.methods import Method
 from deid_batch.methods.erase import Redact
+from deid_batch.methods.perturb import Perturb
 
 KEYS = ("$schema", "rules", "defaultSettings", "customSettings", "default")
-_RULE_KEYS = ("$schema", "tag", "method", "setting", "params", "when")
-_MEANINGS: Mapping[type[Method], dict[str, Any]] = {Redact: {"redact_leaves": "empty"}}
+OWN_KEYS = frozenset({"rules", "defaultSettings", "customSettings"})
+"""Keys that tell the dialect."""
+_RULE_KEYS = ("tag", "method", "setting", "params", "when")
+_MEANINGS: Mapping[type[Method], dict[str, Any]] = {
+    Redact: {"redact_leaves": "empty"},
+    Perturb: {"range_type": "Proportional"},
+}
 """Where a method's defaults differ from the native dialect's."""
 
 
 def read_successor(root: Node, report: Report) -> tuple[list[Entry], dict[str, bytes]]:
-    """(rules, no keys) of a successor config's root object; problems go to `report`."""
-    for key in root.value:
-        if key not in KEYS:
-            report(unknown_key(root, key, KEYS))
-    defaults = _read_defaults(_object(root, "defaultSettings", report), report)
+    """(rules, keys by purpose) of a successor config's root object; problems go to `report`."""
+    check_keys(root, KEYS, report)
+    defaults, keys = _read_defaults(_object(root, "defaultSettings", report), report)
     custom = _object(root, "customSettings", report)
-    node = root.value["rules"]
-    if not isinstance(node.value, list):
-        report(Problem(node.place, "rules must be a list of rules"))
-        return [], {}
+    node = root.value.get("rules")
+    if node is None or not isinstance(node.value, list):
+        report(Problem(root.place if node is None else node.place, "rules must be a list of rules"))
+        return [], keys
     used: set[str] = set()
     read = [_read_rule(item, defaults, custom, used, report) for item in node.value]
-    for name, place in custom.keys.items() if custom else ():
-        if name not in used:
-            report(Problem(place, "no rule uses this setting", is_warning=True))
+    for name, settings in custom.value.items() if custom else ():
+        if not isinstance(settings.value, dict):
+            report(Problem(settings.place, f"must be an object of settings, not {settings.kind}"))
+        if custom and name not in used:
+            report(Problem(custom.keys[name], "no rule uses this setting", is_warning=True))
     entries = [entry for entry in read if entry] + read_default(root.value.get("default"), report)
     if not node.value and not entries:
         report(Problem(node.place, "rules is empty: nothing would be de-identified"))
-    return entries, {}
+    return entries, keys
 
 
 def _object(root: Node, key: str, report: Report) -> Node | None:
@@ -51,20 +57,26 @@ def _object(root: Node, key: str, report: Report) -> Node | None:
     return node
 
 
-def _read_defaults(node: Node | None, report: Report) -> dict[type[Method], dict[str, Any]]:
-    """The default settings of each method."""
+def _read_defaults(node: Node | None, report: Report) -> tuple[dict[type[Method], dict[str, Any]], dict[str, bytes]]:
+    """(the default settings of each method, the keys among them by purpose)."""
     defaults: dict[type[Method], dict[str, Any]] = {}
+    keys: dict[str, bytes] = {}
     if node is None:
-        return defaults
+        return defaults, keys
     for name, settings in node.value.items():
         found = method_class(Node(name, node.keys[name], {}), report)
         if found is None:
             continue
+        if found in defaults:
+            report(Problem(node.keys[name], f"{found.name} stands twice"))
         if not isinstance(settings.value, dict):
             report(Problem(settings.place, f"must be an object of settings, not {settings.kind}"))
             continue
         defaults[found] = read_settings(settings, found, report)
-    return defaults
+        key = defaults[found].pop("key", b"")
+        if key and keys.setdefault(found.purpose, key) != key:
+            defaults[found]["key"] = key
+    return defaults, keys
 
 
 def _read_rule(
@@ -76,11 +88,8 @@ def _read_rule(
 ) -> Entry | None:
     """A rule; its `params` go before its `setting`, and that before the method's default settings."""
 
-    def build(method_node: Node) -> Method | None:
-        found = method_class(method_node, report)
-        for key in node.value:
-            if key not in _RULE_KEYS:
-                report(unknown_key(node, key, _RULE_KEYS))
+    def build(found: type[Method] | None) -> Method | None:
+        check_keys(node, _RULE_KEYS, report)
         setting = _custom(node.value.get("setting"), custom, used, report)
         if found is None:
             return None
