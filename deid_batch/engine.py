@@ -357,10 +357,10 @@ class Walk:
             return False
         if length == UNDEFINED and not _may_be_encapsulated(plan):
             return False
-        if plan.decision is None and frame.blocks:  # a creator can't be waited with once its neighbour is spliced
+        if _is_kept(plan) and frame.blocks:  # a creator can't be waited with once its neighbour is spliced
             block = block_of(plan.tag)
             return not any(tag > block for tag in frame.blocks.slots if tag >> 16 == plan.tag >> 16)
-        return plan.decision is None or plan.decision.method.erases or _is_kept(plan)
+        return _is_kept(plan) or _erases(plan)
 
     def _before_tail(self, header: bytes, plan: Plan, start: int, length: int) -> bytes:
         """Mark the tail; what is to be written before it."""

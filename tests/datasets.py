@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from deid_batch.dicomfile import Rewritten, rewrite
+from deid_batch.dicomfile import FileSink, Rewritten, rewrite
 from deid_batch.engine import CompiledRules
 from deid_batch.errors import FileError
 from deid_batch.rules import RuleSet
@@ -147,7 +147,7 @@ def rewritten(data: bytes, rules: RuleSet) -> tuple[bytes, Rewritten]:
         source.write_bytes(data)
         fd = os.open(out, os.O_RDWR | os.O_CREAT)
         try:
-            account = rewrite(str(source), fd, deidentifier(rules))
+            account = rewrite(str(source), FileSink(fd), deidentifier(rules))
         finally:
             os.close(fd)
         return out.read_bytes(), account

@@ -22,7 +22,8 @@ from pydicom.filereader import read_sequence
 
 from deid_batch.config import load_config
 from deid_batch.methods import Element, Instance, Method
-from deid_batch.rules import Rule, RuleSet, TagIn, TagIs, VRIs
+from deid_batch.rules import Rule, RuleSet
+from deid_batch.selectors import TagIn, TagIs, VRIs
 
 FIRST_DAY = date(2024, 1, 1)
 KEYS = {"master": b"the oracle's master key, 32 bytes", "encrypt": b"k" * 32}

@@ -13,7 +13,7 @@ from deid_batch.config import shipped_configs
 
 GOOD = """{
   "dicomTagRules": [
-    {"tag": {"keyword": "patientName"}, "method": "Substitute", "replaceWith": "AB", "when": {"Modality": ["US", "SC"]}},
+    {"tag": {"keyword": "patientName"}, "method": "Substitute", "replaceWith": "A", "when": {"Modality": ["US", "SC"]}},
     {"tag": {"path": "BeamSequence/BeamName"}, "method": "redact", "enablePartialDatesForRedact": "true"},
     {"tag": {"creator": "SIEMENS MR HEADER", "value": "(0019,xx0C)"}, "method": "keep"},
     {"tag": {"value": "50XXxxxx"}, "method": "remove"},

@@ -17,7 +17,7 @@ from deid_batch.wire import tag_name
 
 CONFIG = """{
   "dicomTagRules": [
-    {"tag": {"keyword": "PatientName"}, "method": "substitute", "replaceWith": "AB", "when": {"Modality": ["US", "SC"]}},
+    {"tag": {"keyword": "PatientName"}, "method": "substitute", "replaceWith": "A", "when": {"Modality": ["US", "SC"]}},
     {"tag": {"value": "(0010,0010)"}, "method": "keep", "when": {"PatientID": {"regex": "^T"}}},
     {"tag": {"VR": "PN"}, "method": "encrypt"},
     {"tag": {"keyword": "PatientName"}, "method": "redact"},

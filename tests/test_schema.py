@@ -1,4 +1,4 @@
-"""schema: what the tool reads, an independent validator finds valid, and what an editor can see to be wrong, invalid."""
+"""schema: what the tool reads, an independent validator finds valid, and invalid what an editor can see to be wrong."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from deid_batch.config import native, successor
 from deid_batch.config.entries import check_entries
 from deid_batch.config.jsonc import Node, read
 from deid_batch.config.model import Config
-from deid_batch.config.problems import Place, Problem, Report
+from deid_batch.config.problems import Place, Problem, Report, printable
 from deid_batch.errors import ConfigError
 from deid_batch.methods.dateshift import DateShift
 
@@ -75,7 +76,7 @@ def _config_of(root: Node, name: str, report: Report) -> Config:
 
 def _text_of(path_or_name: str) -> tuple[str, str]:
     path = Path(path_or_name)
-    if not path.exists() and path_or_name in shipped_configs():
+    if not os.path.isfile(path) and path_or_name in shipped_configs():
         path = shipped_configs()[path_or_name]
     try:
         return path.name, path.read_text(encoding="utf-8")
@@ -83,4 +84,4 @@ def _text_of(path_or_name: str) -> tuple[str, str]:
         raise ConfigError([Problem(Place(1, 1), "not UTF-8").shown(path.name)]) from None
     except OSError as error:
         names = ", ".join(shipped_configs())
-        raise ConfigError([f"{path_or_name}: {error.strerror}; the shipped configs are {names}"]) from None
+        raise ConfigError([printable(f"{path_or_name}: {error.strerror}; the shipped configs are {names}")]) from None
