@@ -81,15 +81,15 @@ def _decoded(text: str) -> bytes:
 def _first_line(path: str) -> str:
     try:
         with open(path, encoding="utf-8-sig") as file:
-            if os.name == "posix" and stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                raise KeyUnusable("the key file can be read by group or others (chmod 600 it)")
-            line = file.readline().rstrip("\r\n")
+            mode, line = os.fstat(file.fileno()).st_mode, file.readline().rstrip("\r\n")
     except OSError as error:
         raise KeyUnusable(f"the key file can't be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise KeyUnusable("the key file is not UTF-8") from None
     except ValueError:
         raise KeyUnusable("the key file's name is no path") from None
+    if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
+        raise KeyUnusable("the key file can be read by group or others (chmod 600 it)")
     if not line:
         raise KeyUnusable("the key file's first line is empty")
     return line

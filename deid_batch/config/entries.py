@@ -140,11 +140,9 @@ def _check_pair(rule: Rule, node: Node, report: Report) -> None:
         return
     name = shown(rule.selector)
     if not vrs & method.vrs:
-        treated = " ".join(sorted(method.vrs))
-        place = node.value.get("method", node).place
-        report(
-            Problem(place, f"{method.name} can't treat {name} of VR {' or '.join(sorted(vrs))}; it treats {treated}")
-        )
+        what = name if isinstance(last_of(rule.selector), VRIs) else f"{name} of VR {' or '.join(sorted(vrs))}"
+        why = f"{method.name} can't treat {what}; it treats {' '.join(sorted(method.vrs))}"
+        report(Problem(node.value.get("method", node).place, why))
         return
     if isinstance(method, Substitute) and all(why := method.unfit_for(vr) for vr in sorted(vrs)):
         report(Problem(_setting_of(node, "replaceWith").place, f"{name}: {why}"))
