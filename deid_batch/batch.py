@@ -340,6 +340,5 @@ def _sum_up(ledger: Ledger, rules: RuleSet, summary: Summary) -> None:
     summary.totals = ledger.totals()
     summary.remaining = ledger.remaining()
     summary.failures = ledger.failures()
-    summary.unmatched = [
-        f"{rule.place} {rule.written} {rule.method.name}" for i, rule in enumerate(rules.rules) if not hits[i]
-    ]
+    never = [rule for number, rule in enumerate(rules.rules) if not hits[number]]
+    summary.unmatched = [f"{rule.place} {rule.written} {rule.method.name}" for rule in never]

@@ -13,7 +13,7 @@ from deid_batch.config import shipped_configs
 
 GOOD = """{
   "dicomTagRules": [
-    {"tag": {"keyword": "patientName"}, "method": "Substitute", "replaceWith": "A", "when": {"Modality": ["US", "SC"]}},
+    {"tag": {"keyword": "patientName"}, "method": "Substitute", "replaceWith": "X", "when": {"Modality": ["US", "SC"]}},
     {"tag": {"path": "BeamSequence/BeamName"}, "method": "redact", "enablePartialDatesForRedact": "true"},
     {"tag": {"creator": "SIEMENS MR HEADER", "value": "(0019,xx0C)"}, "method": "keep"},
     {"tag": {"value": "50XXxxxx"}, "method": "remove"},
@@ -24,7 +24,7 @@ GOOD = """{
   "default": {"private": "remove"}
 }"""
 GOOD_RULES = """
-1 | (0010,0010) PatientName | substitute | replaceWith AB | Modality is US or SC | 3:5
+1 | (0010,0010) PatientName | substitute | replaceWith X | Modality is US or SC | 3:5
 2 | (300A,00B0) BeamSequence/(300A,00C2) BeamName | redact | enablePartialDatesForRedact true | | 4:5
 3 | (0019,xx0C,"SIEMENS MR HEADER") | keep | | | 5:5
 4 | (50xx,xxxx) | remove | | | 6:5

@@ -17,7 +17,7 @@ from deid_batch.wire import tag_name
 
 CONFIG = """{
   "dicomTagRules": [
-    {"tag": {"keyword": "PatientName"}, "method": "substitute", "replaceWith": "A", "when": {"Modality": ["US", "SC"]}},
+    {"tag": {"keyword": "PatientName"}, "method": "substitute", "replaceWith": "X", "when": {"Modality": ["US", "SC"]}},
     {"tag": {"value": "(0010,0010)"}, "method": "keep", "when": {"PatientID": {"regex": "^T"}}},
     {"tag": {"VR": "PN"}, "method": "encrypt"},
     {"tag": {"keyword": "PatientName"}, "method": "redact"},
@@ -55,7 +55,7 @@ def explain(folder: Path, *arguments: str) -> str:
 def test_conditions_are_named_and_rules_behind_the_deciding_one_come_too_late(element: str, tmp_path: Path) -> None:
     assert explain(tmp_path, element).splitlines() == [
         "(0010,0010) PatientName, VR PN",
-        "  rule 1 at 3:5, (0010,0010) PatientName: substitute (replaceWith AB) – decides where Modality is US or SC",
+        "  rule 1 at 3:5, (0010,0010) PatientName: substitute (replaceWith X) – decides where Modality is US or SC",
         "  rule 2 at 4:5, (0010,0010) PatientName: keep – decides where PatientID matches ^T",
         f"  {ENCRYPTS}",
         f"  {TOO_LATE}",

@@ -1,4 +1,4 @@
-"""schema: what the tool reads, an independent validator finds valid, and invalid what an editor can see to be wrong."""
+"""schema: an independent validator accepts what the tool reads, and not what an editor can see to be wrong."""
 
 from __future__ import annotations
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from deid_batch import crypto, dictionary
@@ -116,10 +117,10 @@ def read_default(node: Node | None, report: Report) -> list[Entry]:
 def check_entries(entries: Sequence[Entry], report: Report) -> None:
     """Report rules that can't do what they say, or never decide."""
     rules = [entry.rule for entry in entries]
-    for number, (rule, node) in enumerate(entries):
+    for rule, node, taker in zip(rules, (entry.node for entry in entries), _takers(rules), strict=True):
         _check_pair(rule, node, report)
         why = _doubt_about(last_of(rule.selector))
-        if taker := next((earlier for earlier in rules[:number] if _takes_all_of(earlier, rule)), None):
+        if taker:
             why = f"never decides: the rule at {taker.place} takes all that this one would match"
         elif taker := _taker_of_sequence(rule, rules):
             why = f"never decides: the rule at {taker.place} takes a sequence of the path with everything in it"
@@ -140,11 +141,9 @@ def _check_pair(rule: Rule, node: Node, report: Report) -> None:
         return
     name = shown(rule.selector)
     if not vrs & method.vrs:
-        treated = " ".join(sorted(method.vrs))
-        place = node.value.get("method", node).place
-        report(
-            Problem(place, f"{method.name} can't treat {name} of VR {' or '.join(sorted(vrs))}; it treats {treated}")
-        )
+        what = name if isinstance(last_of(rule.selector), VRIs) else f"{name} of VR {' or '.join(sorted(vrs))}"
+        why = f"{method.name} can't treat {what}; it treats {' '.join(sorted(method.vrs))}"
+        report(Problem(node.value.get("method", node).place, why))
         return
     if isinstance(method, Substitute) and all(why := method.unfit_for(vr) for vr in sorted(vrs)):
         report(Problem(_setting_of(node, "replaceWith").place, f"{name}: {why}"))
@@ -178,6 +177,17 @@ def _doubt_about(selector: Selector) -> str:
     if tag & 0xFFFF > 0xFF:
         return f"{tag_name(tag)} matches this number whatever its private creator; name the creator to be exact"
     return ""
+
+
+def _takers(rules: Sequence[Rule]) -> Iterator[Rule | None]:
+    """For each rule the first one that leaves nothing to it. A rule for one tag can only do so to others for that."""
+    wide: list[tuple[int, Rule]] = []
+    of_tag: dict[Selector, list[tuple[int, Rule]]] = {}
+    for number, rule in enumerate(rules):
+        rivals = sorted([*wide, *of_tag.get(last_of(rule.selector), ())], key=itemgetter(0))
+        yield next((earlier for _, earlier in rivals if _takes_all_of(earlier, rule)), None)
+        same = of_tag.setdefault(rule.selector, []) if isinstance(rule.selector, TagIs) else wide
+        same.append((number, rule))
 
 
 def _takes_all_of(earlier: Rule, rule: Rule) -> bool:
