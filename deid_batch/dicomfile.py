@@ -155,8 +155,10 @@ class _Sink:
 def probe(path: str | bytes) -> Instance:
     """A file's identity. Raises Skipped for what is no DICOM instance, Unreadable for what can't be read."""
     with _File(path) as file:
-        source, meta = _opened(file)
-        instance, _ = _identified(source, meta, _PROBE_WINDOW)
+        try:
+            instance, _ = _identified(*_opened(file), _PROBE_WINDOW)
+        except OddEncoding as odd:
+            instance, _ = _identified(*_opened(_Memory(reencode(_whole(file), odd))), _PROBE_WINDOW)
         return instance
 
 

@@ -75,17 +75,16 @@ class LocalPool:
                 yield from self._one_by_one(task, suspects, wanted)
 
     def _submitted(self, task: Task, job: Job, workers: int) -> Future[JobResult]:
-        if self._executor is None:
-            self._start(workers)
+        executor = self._executor or self._started(workers)
         future: Future[JobResult] = Future()
         try:
             with _signals_blocked():
-                future = self._executor.submit(task, job)
+                future = executor.submit(task, job)
         except BrokenProcessPool as error:  # a worker died since the last look
             future.set_exception(error)
         return future
 
-    def _start(self, workers: int) -> None:
+    def _started(self, workers: int) -> ProcessPoolExecutor:
         """Start worker processes and wait for the first of them: a death from now on is due to a job."""
         with _signals_blocked():  # the trackers first: starting one unblocks signals
             resource_tracker.ensure_running()
@@ -96,7 +95,7 @@ class LocalPool:
             with _signals_blocked():
                 first = self._executor.submit(os.getpid)
             if not isinstance(first.exception(), BrokenProcessPool):
-                return
+                return self._executor
             self._stop(kill=True)
         raise StoppedEarly("worker processes end as soon as they are started; is there memory for them?")
 

@@ -172,6 +172,8 @@ def headers(data: bytes, pos: int, end: int, encoding: Encoding, depth: int = 0)
     """The headers of one data set or item, in order; an item delimitation is the last one. Values are skipped."""
     while pos < end or depth:
         header = read_header(data, pos, end, encoding)
+        if header.tag == ITEM_DELIMITATION and header.length:
+            raise Unreadable("bad-sequence", "an item delimitation has a length")
         yield header
         if header.tag == ITEM_DELIMITATION:
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import tempfile
 import zlib
@@ -136,21 +135,18 @@ def part10(body: bytes, syntax: str = SYNTAXES[EXPLICIT], *, preamble: bytes = b
     return preamble + encode([Element(0x00020000, "UL", struct.pack("<I", len(meta)))]) + meta + body
 
 
+SCRATCH = tempfile.TemporaryDirectory()
 deidentifier = lru_cache(Deidentifier)
 """One for all files of a rule set, as in a run."""
 
 
 def rewritten(data: bytes, rules: RuleSet) -> tuple[bytes, Rewritten]:
     """(what is written in place of a file with these bytes, the account of it)."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, out = Path(folder, "in"), Path(folder, "out")
-        source.write_bytes(data)
-        fd = os.open(out, os.O_RDWR | os.O_CREAT)
-        try:
-            account = rewrite(str(source), fd, deidentifier(rules))
-        finally:
-            os.close(fd)
-        return out.read_bytes(), account
+    source, out = Path(SCRATCH.name, "source"), Path(SCRATCH.name, "out")
+    source.write_bytes(data)
+    with out.open("wb") as file:
+        account = rewrite(str(source), file.fileno(), deidentifier(rules))
+    return out.read_bytes(), account
 
 
 def body_of(out: bytes) -> bytes:

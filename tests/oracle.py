@@ -11,6 +11,7 @@ import zlib
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cache
 from io import BytesIO
 from typing import NamedTuple
 
@@ -129,6 +130,7 @@ def effective_vr(tag: int, written: str, creator: str | None, signed: bool = Fal
     return "OW" if " or " in known else known
 
 
+@cache
 def dictionary_vr(tag: int, creator: str | None = None) -> str:
     """What pydicom's dictionaries say; UN where they say nothing."""
     try:
