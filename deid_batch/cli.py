@@ -304,7 +304,7 @@ def _print(what: RenderableType) -> None:
     from rich.console import Console
 
     wide = sys.stdout.isatty() or "COLUMNS" in os.environ
-    Console(width=None if wide else 120).print(what)
+    Console(width=None if wide else 120).print(what, crop=False)
 
 
 def _tell(*lines: str) -> None:

@@ -202,8 +202,11 @@ class NoSink(Sink):
 def probe(path: str | bytes) -> Instance:
     """A file's identity. Raises Skipped for what is no DICOM instance, Unreadable for what can't be read."""
     with _File(path) as file:
-        source, meta = _opened(file, _PROBE_WINDOW)
-        return _identified(source, meta, _PROBE_WINDOW)[0]
+        try:
+            return _identified(*_opened(file, _PROBE_WINDOW), _PROBE_WINDOW)[0]
+        except OddEncoding as odd:
+            plain = _Memory(reencode(_whole(file), odd))
+            return _identified(*_opened(plain, _PROBE_WINDOW), _PROBE_WINDOW)[0]
 
 
 def rewrite(path: str | bytes, sink: Sink, compiled: CompiledRules, trace: list[Touch] | None = None) -> Rewritten:
@@ -310,7 +313,7 @@ def _deidentified(
 
 def _fed(walk: Walk, compiled: CompiledRules, source: Source, base: int, pos: int) -> Tail | None:
     """Walk the source from `base + pos` on, in a window that grows until it is wide enough."""
-    window = compiled.window
+    window = min(compiled.window, MAX_HEAD)
     while True:
         data = source.read(base, window)
         try:

@@ -174,6 +174,8 @@ def headers(data: bytes, pos: int, end: int, encoding: Encoding, depth: int = 0)
     """The headers of one data set or item, in order; an item delimitation is the last one. Values are skipped."""
     while pos < end or depth:
         header = read_header(data, pos, end, encoding)
+        if header.tag == ITEM_DELIMITATION and header.length:
+            raise Unreadable("bad-sequence", "an item delimitation has a length")
         yield header
         if header.tag == ITEM_DELIMITATION:
             return
@@ -193,11 +195,11 @@ def top_level_values(
     end, explicit = len(data), encoding.explicit
     read_tag, u16, u32 = encoding.tag.unpack_from, encoding.u16.unpack_from, encoding.u32.unpack_from
     while partial or end - pos >= 8:
-        if end - pos < 12:
-            read_header(data, pos, end, encoding)
+        if end - pos < 8:
+            raise NeedMore
         group, element = read_tag(data, pos)
         tag = group << 16 | element
-        if tag > last or (not tag and not data[pos : pos + 8].strip(b"\0")):
+        if not tag and not data[pos : pos + 8].strip(b"\0"):
             break
         start = pos + 8
         if not explicit:
@@ -205,10 +207,14 @@ def top_level_values(
         elif (vr := data[pos + 4 : pos + 6]) in _SHORT_CODES:
             length = u16(data, pos + 6)[0]
         elif vr in _LONG_CODES:
+            if end - pos < 12:
+                raise NeedMore
             start = pos + 12
             length = u32(data, pos + 8)[0]
         else:
             raise OddEncoding("unknown-vr", f"the VR of {tag_name(tag)} is none of PS3.5 6.2")
+        if tag > last:
+            break
         if length == UNDEFINED:
             pos = end_of_value(data, read_header(data, pos, end, encoding), end, encoding)
         else:

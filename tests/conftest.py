@@ -97,6 +97,11 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def names(folder: Path) -> set[str]:
+    """The names of all files under a folder."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
 def mtimes(folder: Path) -> dict[str, int]:
     """When the files under a folder were last written."""
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
@@ -148,7 +153,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 _MANY = [
     "MR_small.dcm", "rtplan.dcm", "image_dfl.dcm", "MR_truncated.dcm", "CT_small.dcm", "rtdose.dcm", "reportsi.dcm",
-    "waveform_ecg.dcm", "JPEG2000.dcm", "MR_small_bigendian.dcm", "test-SR.dcm",
+    "JPEG2000.dcm", "MR_small_bigendian.dcm", "test-SR.dcm",
 ]  # fmt: skip
 
 

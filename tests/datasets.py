@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import tempfile
 import zlib
@@ -12,7 +11,7 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from deid_batch.dicomfile import FileSink, Rewritten, rewrite
+from deid_batch.dicomfile import MemorySink, Rewritten, rewrite
 from deid_batch.engine import CompiledRules
 from deid_batch.errors import FileError
 from deid_batch.rules import RuleSet
@@ -136,21 +135,17 @@ def part10(body: bytes, syntax: str = SYNTAXES[EXPLICIT], *, preamble: bytes = b
     return preamble + encode([Element(0x00020000, "UL", struct.pack("<I", len(meta)))]) + meta + body
 
 
+SCRATCH = tempfile.TemporaryDirectory()
 deidentifier = lru_cache(CompiledRules)
 """One for all files of a rule set, as in a run."""
 
 
 def rewritten(data: bytes, rules: RuleSet) -> tuple[bytes, Rewritten]:
     """(what is written in place of a file with these bytes, the account of it)."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, out = Path(folder, "in"), Path(folder, "out")
-        source.write_bytes(data)
-        fd = os.open(out, os.O_RDWR | os.O_CREAT)
-        try:
-            account = rewrite(str(source), FileSink(fd), deidentifier(rules))
-        finally:
-            os.close(fd)
-        return out.read_bytes(), account
+    source, sink = Path(SCRATCH.name, "source"), MemorySink()
+    source.write_bytes(data)
+    account = rewrite(str(source), sink, deidentifier(rules))
+    return bytes(sink.data), account
 
 
 def body_of(out: bytes) -> bytes:

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,7 @@ def test_a_run_that_finds_nothing_leaves_nothing_identifying_either(place: Place
     (place.source / "text").write_bytes(b"TEXTFILE-XQ")
     result = place.run()
     assert result.returncode == 3
+    assert result.stderr == "deid-batch: SOURCE holds no DICOM file\n"
     assert b"XQ" not in b"".join([result.stdout.encode(), result.stderr.encode(), *tree(place.work).values()])
 
 
@@ -153,6 +155,7 @@ def test_keys_are_not_in_the_process_list(study: Place) -> None:
                 seen.add(path.read_bytes() + path.with_name("environ").read_bytes())
             except OSError:
                 continue
+        time.sleep(0.05)
     process.communicate()
     assert any(b"LokyProcess" in one for one in seen)
     assert not any(b"XQ key" in one for one in seen)

@@ -58,7 +58,8 @@ def test_one_job_and_eight_give_the_same_bytes_and_rows(finished: Finished, tmp_
 
 
 def test_a_single_file_and_relative_paths_and_a_config_by_name(study: Place) -> None:
-    result = deid("run", "dump/PAT1/MR/IM1", "out", "-c", "seed-sample", "-j1", cwd=study.folder)
+    study.out.mkdir()
+    result = deid("run", "../dump/PAT1/MR/IM1", ".", "-c", "seed-sample", "-j1", cwd=study.out)
     assert result.returncode == 0
     assert list(tree(study.out)) == ["IM1"]
     assert list(study.rows()) == ["./IM1"]
@@ -69,9 +70,8 @@ def test_a_single_file_and_relative_paths_and_a_config_by_name(study: Place) -> 
     [
         ({"sound": "CT_small.dcm", "text": "README.txt", "index": "dicomdirtests/DICOMDIR"}, 0),
         ({"sound": "CT_small.dcm", "no series": "image_dfl.dcm"}, 1),
-        ({"text": "README.txt", "index": "dicomdirtests/DICOMDIR"}, 3),
     ],
-    ids=["not DICOM beside", "set aside", "no DICOM"],
+    ids=["not DICOM beside", "set aside"],
 )
 def test_exit_code_says_whether_every_dicom_file_was_written(place: Place, files: dict[str, str], code: int) -> None:
     lay(place, files)
@@ -81,9 +81,8 @@ def test_exit_code_says_whether_every_dicom_file_was_written(place: Place, files
         dataset.save_as(place.source / "no series")
     result = place.run()
     assert result.returncode == code
-    assert "Traceback" not in result.stderr
-    assert ("no DICOM" in result.stderr) == (code == 3)
-    assert set(tree(place.out)) == files.keys() & {"sound"}
+    assert result.stderr == ""
+    assert set(tree(place.out)) == {"sound"}
     reasons = {"sound": "", "text": "not-dicom", "index": "dicomdir", "no series": "no-scope-uid"}
     assert {source[2:]: row["reason"] for source, row in place.rows().items()} == {
         name: reasons[name] for name in files
@@ -205,7 +204,7 @@ def test_out_that_nobody_knows_is_refused_unless_overwrite(study: Place) -> None
     assert not (study.work / "tmp").exists()
 
 
-@pytest.mark.parametrize("closed", ["1", "2"])
+@pytest.mark.parametrize("closed", ["2", pytest.param("1", marks=pytest.mark.slow)])
 def test_a_run_needs_nobody_who_listens(study: Place, closed: str) -> None:
     command = f'exec "$0" run "$1" "$2" -c seed-sample -j1 {closed}>&-'
     run = subprocess.run(["sh", "-c", command, COMMAND, study.source, study.out], capture_output=True, check=False)
@@ -213,6 +212,7 @@ def test_a_run_needs_nobody_who_listens(study: Place, closed: str) -> None:
     assert set(tree(study.out)) == set(INSTANCES)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 def test_a_summary_that_can_not_be_written_is_no_traceback(finished: Finished) -> None:
     place, _ = finished
@@ -220,14 +220,6 @@ def test_a_summary_that_can_not_be_written_is_no_traceback(finished: Finished) -
         process = place.start("--dry-run", stdout=full)
         _, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (5, "deid-batch: stopped: No space left on device\n")
-
-
-def test_a_folder_written_as_a_dot_has_its_work_directory_beside_it(study: Place) -> None:
-    study.out.mkdir()
-    result = deid("run", "../dump", ".", "-c", study.config, "-j1", cwd=study.out)
-    assert result.returncode == 0
-    assert set(tree(study.out)) == set(INSTANCES)
-    assert study.audit.exists()
 
 
 def test_version() -> None:

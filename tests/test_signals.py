@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Place, lay, tree
+from conftest import Place, lay, names, tree
 
 from deid_batch import batch, worker
 from deid_batch.config import load_config
@@ -25,6 +25,7 @@ from deid_batch.worker import JobResult, Setting
 
 PROC = Path("/proc")
 needs_proc = pytest.mark.skipif(not (PROC / "self/status").exists(), reason="no /proc")
+slow = pytest.mark.slow
 Undisturbed = dict[str, bytes]
 
 
@@ -32,11 +33,11 @@ def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.002)
+        time.sleep(0.01)
 
 
 def wait_for_outputs(place: Place, process: subprocess.Popen[str], files: int = 1) -> None:
-    wait_for(lambda: process.poll() is not None or (place.out.exists() and len(tree(place.out)) >= files))
+    wait_for(lambda: process.poll() is not None or (place.out.exists() and len(names(place.out)) >= files))
     assert process.poll() is None, "the run ended too early"
 
 
@@ -106,7 +107,9 @@ def test_a_second_signal_stops_at_once(busy: Place, undisturbed: Undisturbed) ->
 
 
 @needs_proc
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, *(pytest.param(s, marks=slow) for s in (signal.SIGINT, signal.SIGHUP))]
+)
 def test_a_signal_before_the_work_begins_writes_nothing(study: Place, number: signal.Signals) -> None:
     process = study.start()
     wait_for(lambda: handles(process, signal.SIGTERM))
@@ -124,6 +127,7 @@ def handles(process: subprocess.Popen[str], number: signal.Signals) -> bool:
     return bool(caught >> (number - 1) & 1)
 
 
+@slow
 @needs_proc
 def test_a_run_under_nohup_goes_on_without_its_terminal(study: Place) -> None:
     process = study.start(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
@@ -156,7 +160,7 @@ def test_workers_do_not_outlive_a_run_that_is_killed_alone(busy: Place, undistur
 TWO, THIRTY = [0.6, 1.0], [n / 10 for n in range(30)]
 
 
-@pytest.mark.parametrize("moments", [TWO, pytest.param(THIRTY, marks=pytest.mark.slow)], ids=len)
+@pytest.mark.parametrize("moments", [TWO, pytest.param(THIRTY, marks=slow)], ids=len)
 def test_a_run_killed_at_any_moment_is_completed_by_a_later_one(
     busy: Place, undisturbed: Undisturbed, moments: list[float]
 ) -> None:
@@ -185,13 +189,13 @@ def fatal(job: Job) -> JobResult:
     return JobResult([(path, ("done",)) for path in job.paths])
 
 
-def names(folder: Path, *deadly: int) -> list[bytes]:
+def paths_in(folder: Path, *deadly: int) -> list[bytes]:
     return [os.fsencode(folder / (f"deadly {n}" if n in deadly else f"file {n}")) for n in range(40)]
 
 
-@pytest.mark.parametrize(("size", "deadly"), [(8, ()), (8, (13,)), (1, (0, 39))])
+@pytest.mark.parametrize(("size", "deadly"), [(8, (13,)), pytest.param(1, (0, 39), marks=slow)])
 def test_a_file_that_kills_its_worker_is_the_only_one_lost(tmp_path: Path, size: int, deadly: tuple[int, ...]) -> None:
-    paths = names(tmp_path, *deadly)
+    paths = paths_in(tmp_path, *deadly)
     jobs = [Job(tuple(paths[start : start + size])) for start in range(0, len(paths), size)]
     with LocalPool(2, SETTING) as pool:
         results = list(pool.run(fatal, jobs, lambda: True))
@@ -203,13 +207,13 @@ def test_a_file_that_kills_its_worker_is_the_only_one_lost(tmp_path: Path, size:
 
 
 def test_workers_that_die_while_nobody_looks_are_replaced(tmp_path: Path) -> None:
-    jobs = [Job((path,)) for path in names(tmp_path)]
+    jobs = [Job((path,)) for path in paths_in(tmp_path)]
     done = []
     with LocalPool(2, SETTING) as pool:
         for job, result in pool.run(fatal, jobs, lambda: True):
             assert result is not None
             done += job.paths
-            if len(done) in (1, 20):
+            if len(done) == 1:
                 executor = pool._executor
                 for pid in list(executor._processes):
                     os.kill(pid, signal.SIGKILL)
@@ -217,14 +221,20 @@ def test_workers_that_die_while_nobody_looks_are_replaced(tmp_path: Path) -> Non
     assert sorted(done) == sorted(path for job in jobs for path in job.paths)
 
 
-def test_workers_that_can_not_be_started_stop_the_run(tmp_path: Path) -> None:
-    unusable = replace(SETTING, rules=None)
-    with LocalPool(1, unusable) as pool, pytest.raises(StoppedEarly):
+class Fatal:
+    """Something that ends the process which it is brought to."""
+
+    def __reduce__(self) -> tuple[Callable[[int], object], tuple[int]]:
+        return os._exit, (1,)
+
+
+def test_workers_that_can_not_be_started_stop_the_run() -> None:
+    with LocalPool(1, replace(SETTING, rules=Fatal())) as pool, pytest.raises(StoppedEarly):
         list(pool.run(fatal, [Job((b"file",))], lambda: True))
 
 
 def test_no_more_jobs_are_begun_than_are_wanted(tmp_path: Path) -> None:
-    jobs = [Job((path,)) for path in names(tmp_path, 0)]
+    jobs = [Job((path,)) for path in paths_in(tmp_path, 0)]
     done = []
     with LocalPool(1, SETTING) as pool:
         for job, _ in pool.run(fatal, iter(jobs), lambda: len(done) < 5):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 
 import pytest
 from datasets import (
@@ -30,6 +31,7 @@ from datasets import (
 from oracle import read, rule_set
 
 from deid_batch import dicomfile
+from deid_batch.methods import Instance
 
 FORMS = {"explicit": EXPLICIT, "big endian": BIG, "implicit": IMPLICIT}
 every_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
@@ -234,6 +236,14 @@ def test_tags_out_of_order_are_put_in_order(nested: bool) -> None:
     )
 
 
+def test_tags_out_of_order_behind_spliced_pixel_data_are_put_in_order() -> None:
+    pixels = Element(0x7FE00010, "OW", bytes(100_000))
+    for behind in ([NAME], [Element(0x7FE10010, "LO", b"ACME 1.0"), NAME]):
+        out, account = rewritten(part10(encode([*identity(), pixels, *behind])), RULES)
+        assert body_of(out) == encode([*EXPECTED, pixels, *behind[:-1]])
+        assert account.detail == "re-encoded"
+
+
 @every_depth
 def test_of_a_tag_that_stands_twice_the_last_one_stays_and_is_treated(nested: bool) -> None:
     twice = odd(NAME._replace(value=b"Smith^Jane"), NAME, Element(0x00100020, "LO", b"4711"), nested=nested)
@@ -252,6 +262,17 @@ def test_implicit_vr_where_explicit_was_promised_is_written_as_explicit_vr(uid: 
 @pytest.mark.parametrize("vr", [b"??", b"PQ", b"pn", b"\0\0"])
 def test_a_vr_that_nobody_knows_fails(vr: bytes) -> None:
     assert failure(part10(encode(ELEMENTS).replace(b"PN\x0a\0", vr + b"\x0a\0")), RULES) == "unknown-vr"
+
+
+@pytest.mark.parametrize("form", [*FORMS.values(), None], ids=[*FORMS, "implicit where explicit was promised"])
+def test_a_first_look_finds_the_identity_in_every_form_and_size(form: Form | None, tmp_path: Path) -> None:
+    comments = Element(0x00104000, "LT", b"x" * 10_000)
+    for elements in (ELEMENTS, with_identity(NAME, comments), with_identity(Element(0x00100020, "LO", b"4711"))):
+        path = tmp_path / "file"
+        path.write_bytes(part10(encode(elements, form or IMPLICIT), SYNTAXES[form or EXPLICIT]))
+        patient = "\x004711" if elements[2].tag == 0x00100020 else ""
+        found = Instance("1.2.840.10008.5.1.4.1.1.2", "1.2.3.4", "1.2.3", "1.2.3.5", patient)
+        assert dicomfile.probe(str(path)) == found
 
 
 def test_odd_encodings_that_pydicom_reads_with_doubt_fail() -> None:

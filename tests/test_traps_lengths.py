@@ -19,9 +19,11 @@ from datasets import (
     Form,
     Fragments,
     Item,
+    body_of,
     deidentified,
     encode,
     encode_element,
+    encode_item,
     failure,
     header,
     identity,
@@ -120,7 +122,13 @@ UNDELIMITED = {
     "both": lambda form: header(0xFFFEE000, UNDEFINED, form) + encode([NAME], form),
     "item with a length": lambda form: header(0xFFFEE000, len(encode([NAME], form)), form) + encode([NAME], form),
     "no item": lambda form: encode([NAME], form) + header(SEQUENCE_END, 0, form),
-    "long delimitation": lambda form: header(SEQUENCE_END, 2, form) + b"\0\0",
+    "sequence delimitation with a length": lambda form: header(SEQUENCE_END, 2, form) + b"\0\0",
+    "item delimitation with a length": lambda form: (
+        header(0xFFFEE000, UNDEFINED, form)
+        + encode([NAME], form)
+        + header(ITEM_END, 8, form)
+        + header(SEQUENCE_END, 0, form)
+    ),
     "nothing": lambda form: b"",
 }
 
@@ -131,11 +139,40 @@ UNDELIMITED = {
 )
 @pytest.mark.parametrize("tag", [0x00081110, 0x00081140], ids=["kept", "removed"])
 @pytest.mark.parametrize("missing", UNDELIMITED)
-def test_a_missing_delimitation_fails(missing: str, tag: int, behind: list[Element], form: Form) -> None:
+def test_a_missing_or_odd_delimitation_fails(missing: str, tag: int, behind: list[Element], form: Form) -> None:
     items = UNDELIMITED[missing](form)
     undelimited = Element(tag, "SQ", items, length=UNDEFINED)
     body = encode([*identity()[:2], undelimited, *behind], form)
     assert failure(part10(body, SYNTAXES[form]), RULES) != ""
+
+
+@every_form
+@pytest.mark.parametrize("more", [0, 1, 8, None], ids=["true", "one byte", "a header", "the next element"])
+def test_what_is_longer_than_what_holds_it_fails(more: int | None, form: Form) -> None:
+    following = Element(0x00100020, "LO", b"4711")
+    more = len(encode([following], form)) if more is None else more
+    plain, item = encode([NAME], form), header(0xFFFEE000, len(encode([NAME], form)), form)
+    lying = {
+        "item in its sequence": header(0xFFFEE000, len(plain) + more, form) + plain,
+        "element in its item": item + encode([NAME._replace(length=10 + more)], form),
+        "sequence in its item": encode_item(
+            Item((Element(0x00081140, "SQ", item + plain, length=len(item + plain) + more),)), form
+        ),
+    }
+    for what, items in lying.items():
+        body = encode(
+            [*identity()[:2], Element(0x00081110, "SQ", items), following, NAME._replace(tag=0x00101001)], form
+        )
+        assert failure(part10(body, SYNTAXES[form]), RULES) == ("bad-length" if more else ""), what
+
+
+@every_form
+@pytest.mark.parametrize("behind", [b"\0", b"Smith", b"Smith^John"], ids=repr)
+def test_bytes_behind_the_last_element_of_an_item_fail(behind: bytes, form: Form) -> None:
+    items = header(0xFFFEE000, len(encode([MODALITY], form)) + len(behind), form) + encode([MODALITY], form) + behind
+    for following in ([], [Element(0x00100020, "LO", b"4711")]):
+        body = encode([*identity()[:2], Element(0x00081110, "SQ", items), *following], form)
+        assert failure(part10(body, SYNTAXES[form]), RULES) != ""
 
 
 UNLIMITED = {
@@ -192,14 +229,14 @@ def test_lengths_of_parents_follow_a_change_inside(outer: bool, inner: bool, ite
     assert deidentified(nested(NAME), RULES, form) == encode(nested(ANON), form)
 
 
-@pytest.mark.parametrize(
-    ("names", "length", "vr"), [(13107, 65534, "PN"), (13108, 65540, "UN")], ids=["just fits", "becomes UN"]
-)
-def test_a_short_vr_that_grows_beyond_65534_bytes_becomes_un(names: int, length: int, vr: str) -> None:
-    out, account = rewritten(part10(encode(with_identity(NAME._replace(value=b"\\".join([b"a"] * names))))), RULES)
-    value = b"\\".join([b"ANON"] * names)
-    grown = Element(NAME.tag, vr, value + b" " * (length - len(value)))
-    assert out.endswith(encode(with_identity(grown)[2:]))
+@pytest.mark.parametrize(("count", "length", "vr"), [(13107, 65534, "PN"), (13108, 65536, "UN"), (13109, 65540, "UN")])
+def test_a_short_vr_that_grows_beyond_65534_bytes_becomes_un(count: int, length: int, vr: str) -> None:
+    def names(name: bytes) -> bytes:
+        return b"\\".join([*[name] * 13107, *[b""] * (count == 13108), *[name] * (count == 13109)])
+
+    out, account = rewritten(part10(encode(with_identity(NAME._replace(value=names(b"a"))))), RULES)
+    grown = Element(NAME.tag, vr, names(b"ANON").ljust(length))
+    assert body_of(out) == encode(with_identity(grown))
     assert account.warnings == (vr == "UN")
 
 

@@ -282,6 +282,16 @@ def test_pixel_representation_decides_between_us_and_ss(
     assert deidentified(elements(5, 5), rules, IMPLICIT) == encode(expected, IMPLICIT)
 
 
+@pytest.mark.parametrize("sign", [0, 1])
+def test_pixel_representation_counts_down_to_sequences_hidden_as_un(sign: int) -> None:
+    def elements(number: int) -> list[Element]:
+        hidden = un(0x00283010, (Item((Element(0x00280106, "US", number),)),))
+        return with_identity(Element(0x00280103, "US", sign), hidden, sequence(0x00283000, [hidden]))
+
+    rules = by_vr(SS='"substitute", "replaceWith": "-7"')
+    assert deidentified(elements(5), rules) == encode(elements(65536 - 7 if sign else 5))
+
+
 def test_attributes_younger_than_pydicoms_dictionary_are_known() -> None:
     rules = by_vr(PN='"substitute", "replaceWith": "ANON"', LT=HASH)
 

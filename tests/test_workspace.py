@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -169,9 +170,10 @@ def test_out_holds_finished_files_only_at_any_moment(busy: Place, undisturbed: d
     while process.poll() is None:
         for name, contents in (tree(busy.out) if busy.out.exists() else {}).items():
             assert contents == undisturbed[name]
-            seen.add(len(name))
+            seen.add(name)
+        time.sleep(0.05)
     process.communicate()
-    assert seen
+    assert len(seen) > 0
     assert tree(busy.out) == undisturbed
     assert not (busy.work / "tmp").exists()
 
