@@ -175,7 +175,7 @@ def test_another_config_or_key_for_the_same_out_is_refused(finished: Finished, t
     before = mtimes(place.folder)
     result = other.run()
     assert result.returncode == 2
-    assert f"another {what.strip()};" in result.stderr
+    assert f"a different {what.strip()};" in result.stderr
     assert {name for name, time in mtimes(place.folder).items() if before.get(name) != time} <= {
         "out.deid/lock", "out.deid/ledger.sqlite",
     }  # fmt: skip
