@@ -126,8 +126,8 @@ def is_exempt(tag: int, rule: Rule) -> bool:
     if rule.is_default and tag in STRUCTURAL:
         return True
     sweeping = isinstance(rule.selector, (AnyPrivate, Anything))
-    transforms = not rule.method.erases and rule.method.name != "keep"
-    return sweeping and transforms and dictionary.is_private_creator(tag)
+    would_change_it = not rule.method.erases and rule.method.name != "keep"
+    return sweeping and would_change_it and dictionary.is_private_creator(tag)
 
 
 def _may_be_private(selector: Selector) -> bool:
