@@ -133,7 +133,9 @@ def run(
 
 
 @app.command()
-def keygen(file: Annotated[Path, typer.Argument(metavar="FILE", help="The key file to make; it must not exist.")]) -> None:
+def keygen(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The key file to make; it must not exist.")],
+) -> None:
     """Write new random keys to FILE, mode 0600."""
     from deid_batch.config.keys import write_new_keys
 
