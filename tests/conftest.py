@@ -164,11 +164,17 @@ def busy(place: Place, many: Path) -> Place:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(many: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What an undisturbed run makes of the `many` files."""
+def undisturbed_run(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A run with one job over the `many` files, that nothing disturbed."""
     place = new_place(tmp_path_factory.mktemp("undisturbed"))._replace(source=many)
-    assert place.run("-j2").returncode == 1
-    return tree(place.out)
+    assert place.run().returncode == 1
+    return place
+
+
+@pytest.fixture(scope="session")
+def undisturbed(undisturbed_run: Place) -> dict[str, bytes]:
+    """What it wrote."""
+    return tree(undisturbed_run.out)
 
 
 @pytest.fixture(scope="session")

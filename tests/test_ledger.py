@@ -187,6 +187,7 @@ def test_another_source_or_way_to_check_for_the_same_out_is_refused(finished: Fi
     assert "another source;" in place._replace(source=place.source / "PAT1").run().stderr
 
 
+@pytest.mark.slow
 def test_a_config_that_says_the_same_in_other_words_goes_on(finished: Finished, tmp_path: Path) -> None:
     place, _ = finished
     other = place._replace(config=tmp_path / "other.json")

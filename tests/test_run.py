@@ -45,9 +45,8 @@ def test_outputs_are_deidentified_by_the_rules(finished: Finished) -> None:
     assert after.PixelData == before.PixelData
 
 
-def test_one_job_and_eight_give_the_same_bytes_and_rows(finished: Finished, tmp_path: Path) -> None:
-    one, _ = finished
-    eight = one._replace(out=tmp_path / "out", work=tmp_path / "out.deid")
+def test_one_job_and_eight_give_the_same_bytes_and_rows(busy: Place, undisturbed_run: Place) -> None:
+    one, eight = undisturbed_run, busy
     assert eight.run("-j8").returncode == 1
     assert tree(one.out) == tree(eight.out)
     rows, others = one.rows(), eight.rows()
@@ -65,28 +64,21 @@ def test_a_single_file_and_relative_paths_and_a_config_by_name(study: Place) -> 
     assert list(study.rows()) == ["./IM1"]
 
 
-@pytest.mark.parametrize(
-    ("files", "code"),
-    [
-        ({"sound": "CT_small.dcm", "text": "README.txt", "index": "dicomdirtests/DICOMDIR"}, 0),
-        ({"sound": "CT_small.dcm", "no series": "image_dfl.dcm"}, 1),
-    ],
-    ids=["not DICOM beside", "set aside"],
-)
-def test_exit_code_says_whether_every_dicom_file_was_written(place: Place, files: dict[str, str], code: int) -> None:
-    lay(place, files)
-    if "no series" in files:
-        dataset = dcmread(place.source / "no series")
-        dataset.SeriesInstanceUID = ""
-        dataset.save_as(place.source / "no series")
-    result = place.run()
-    assert result.returncode == code
-    assert result.stderr == ""
-    assert set(tree(place.out)) == {"sound"}
-    reasons = {"sound": "", "text": "not-dicom", "index": "dicomdir", "no series": "no-scope-uid"}
-    assert {source[2:]: row["reason"] for source, row in place.rows().items()} == {
-        name: reasons[name] for name in files
-    }
+def test_what_is_not_dicom_is_no_failure(place: Place) -> None:
+    lay(place, {"sound": "CT_small.dcm"} | NOT_COPIED)
+    assert place.run().returncode == 0
+    assert list(tree(place.out)) == ["sound"]
+
+
+def test_a_file_that_is_set_aside_is_one(place: Place) -> None:
+    lay(place, {"sound": "CT_small.dcm", "no series": "image_dfl.dcm"})
+    dataset = dcmread(place.source / "no series")
+    dataset.SeriesInstanceUID = ""
+    dataset.save_as(place.source / "no series")
+    assert place.run().returncode == 1
+    assert list(tree(place.out)) == ["sound"]
+    row = place.rows()["./no series"]
+    assert (row["status"], row["reason"], row["output"]) == ("set-aside", "no-scope-uid", "")
 
 
 BAD_CALLS = {
@@ -131,7 +123,6 @@ def test_a_run_stops_once_more_files_than_allowed_have_failed(place: Place) -> N
     result = place.run("--max-failures", "2")
     assert result.returncode == 5
     assert "more than 2 files failed" in result.stderr
-    assert place.run("--max-failures", "3").returncode == 1
     assert list(tree(place.out)) == ["sound"]
 
 
@@ -204,7 +195,8 @@ def test_out_that_nobody_knows_is_refused_unless_overwrite(study: Place) -> None
     assert not (study.work / "tmp").exists()
 
 
-@pytest.mark.parametrize("closed", ["2", pytest.param("1", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("closed", ["1", "2"])
 def test_a_run_needs_nobody_who_listens(study: Place, closed: str) -> None:
     command = f'exec "$0" run "$1" "$2" -c seed-sample -j1 {closed}>&-'
     run = subprocess.run(["sh", "-c", command, COMMAND, study.source, study.out], capture_output=True, check=False)

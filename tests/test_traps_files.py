@@ -97,7 +97,7 @@ def test_whatever_stands_before_the_data_set_the_same_file_is_written(what: str)
     out, account = rewritten(BEFORE[what] + encode(ELEMENTS), RULES)
     assert out == rewritten(part10(encode(ELEMENTS)), RULES)[0]
     assert (out[:132], body_of(out)) == (PREFIX, encode(EXPECTED))
-    assert account.transfer_syntax_uid == SYNTAXES[EXPLICIT]
+    assert (account.transfer_syntax_uid, account.detail) == (SYNTAXES[EXPLICIT], "")
 
 
 @every_form
@@ -129,6 +129,15 @@ def test_file_meta_information_tells_of_nothing_but_the_instance_and_this_tool()
         "ImplementationVersionName", "MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID",
     ]  # fmt: skip
     assert not [word for word in (b"SMITH", b"Smith", b"SCANNER", b"1.2.97", b"1.2.98", b"1.2.99") if word in out]
+
+
+def test_file_meta_information_that_is_cut_off_fails() -> None:
+    whole = part10(b"")
+    assert {failure(whole[:cut], RULES) for cut in range(140, len(whole))} == {
+        "bad-file-meta",
+        "truncated",
+        "no-sop-uid",
+    }
 
 
 CHANGES_OF_IDENTITY = {
@@ -167,12 +176,12 @@ def test_encapsulated_pixel_data_without_a_transfer_syntax_fails() -> None:
     assert failure(part10(body, JPEG), RULES) == ""
 
 
-def test_deflated_data_are_inflated_treated_and_deflated_again() -> None:
-    elements = [*ELEMENTS, Element(0x7FE00010, "OW", bytes(200_000)), Element(0xFFFCFFFC, "OB", bytes(8))]
-    data = part10(encode(elements), DEFLATED)
-    for junk in (b"", b"\0"):
-        out, account = rewritten(data + junk, RULES)
-        assert zlib.decompress(body_of(out), -zlib.MAX_WBITS) == encode([*EXPECTED, elements[-2]])
+def test_deflated_data_are_inflated_treated_and_deflated_again_to_even_length() -> None:
+    for size in range(8):
+        comments, pixels = Element(0x00204000, "LT", b"abcdefgh"[:size]), Element(0x7FE00010, "OW", bytes(200_000))
+        data = part10(encode([*ELEMENTS, comments, pixels, Element(0xFFFCFFFC, "OB", bytes(8))]), DEFLATED)
+        out, account = rewritten(data + b"\0" * (size % 2), RULES)
+        assert zlib.decompress(body_of(out), -zlib.MAX_WBITS) == encode([*EXPECTED, comments, pixels])
         assert (len(out) % 2, account.transfer_syntax_uid) == (0, DEFLATED)
 
 
@@ -280,6 +289,8 @@ def test_odd_encodings_that_pydicom_reads_with_doubt_fail() -> None:
     assert failure(part10(encode(backwards, BIG), SYNTAXES[BIG]), RULES) == "tag-order"
     cut_off = [*backwards, Element(0x00280010, "US", 5, length=20)]
     assert failure(part10(encode(cut_off)), RULES) == "tag-order"
+    ends_early = encode(backwards) + header(0xFFFEE00D, 0) + encode([Element(0x00204000, "LT", b"lost")])
+    assert failure(part10(ends_early), RULES) == "tag-order"
     deep = encode([sequence(0x00081110)._replace(value=b"", length=UNDEFINED)]) + header(0xFFFEE000, UNDEFINED)
     assert failure(part10(encode(backwards) + deep * 5000), RULES) in ("tag-order", "too-deep")
 
