@@ -81,7 +81,7 @@ def run_jobs(pool: Pool, task: str, jobs: Iterable[Job], wanted: Callable[[], bo
 
 
 def _one_by_one(pool: Pool, task: str, suspects: deque[Job], wanted: Callable[[], bool]) -> Iterator[Answer]:
-    """Do the jobs that were under way when a worker died, in smaller pieces, until the guilty file is alone."""
+    """Do the jobs that were under way when a worker died one by one; file by file where that is not enough."""
     pool.renew(alone=True)
     deaths: dict[Job, int] = {}
     while suspects and wanted():
@@ -93,7 +93,7 @@ def _one_by_one(pool: Pool, task: str, suspects: deque[Job], wanted: Callable[[]
         pool.renew(alone=True)
         deaths[job] = deaths.get(job, 0) + 1
         if len(job.paths) > 1:
-            suspects.extendleft(reversed(job.halves()))
+            suspects.extendleft(Job((path,)) for path in reversed(job.paths))
         elif deaths[job] < pool.deaths_allowed:
             suspects.appendleft(job)
         else:
@@ -131,6 +131,8 @@ class LocalPool:
                 future = self._executor.submit(_TASKS[task], job)
             except BrokenProcessPool as error:  # a worker died since the last look
                 future.set_exception(error)
+            except UnboundLocalError as error:  # loky hides why it can't start a process
+                raise error.__context__ or error from None
             return future
 
     def is_death(self, error: BaseException | None) -> bool:
