@@ -28,7 +28,9 @@ Prepared = tuple[bytes, bytes, Row]
 """Path, temporary file and row of a file that is written but has not its final name yet."""
 _BAD_NAME = frozenset({
     errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.EINVAL, errno.EILSEQ,
+    errno.ENOENT,
 })  # fmt: skip
+"""What file systems say of a name they can't hold, ENOENT too where a letter is not allowed."""
 MACHINE_FAULTS = {
     errno.ENOSPC: "the disk of OUT is full",
     errno.EDQUOT: "the disk quota of OUT is used up",
@@ -180,7 +182,7 @@ class Worker:
         try:
             os.makedirs(os.path.dirname(self._final(path)), exist_ok=True)
         except OSError as error:
-            return _bad_name_row(path, error)
+            return self._bad_name_row(path, error)
         return row
 
     def _renamed(self, path: bytes, temporary: bytes, row: Row) -> Row:
@@ -189,15 +191,15 @@ class Worker:
             os.replace(temporary, self._final(path))
         except OSError as error:
             os.unlink(temporary)
-            return _bad_name_row(path, error)
+            return self._bad_name_row(path, error)
         return row
 
-
-def _bad_name_row(path: bytes, error: OSError) -> Row:
-    """The row of a file that OUT has no room for under its name; any other fault is raised again."""
-    if error.errno not in _BAD_NAME:
-        raise error
-    return failure_row(path, FileError("bad-name", os.strerror(error.errno)))
+    def _bad_name_row(self, path: bytes, error: OSError) -> Row:
+        """The row of a file that OUT has no room for under its name; any other fault is raised again."""
+        if error.errno not in _BAD_NAME:
+            raise error
+        self._check_out()
+        return failure_row(path, FileError("bad-name", os.strerror(error.errno)))
 
 
 def failure_row(path: bytes, error: Exception, seconds: float = 0.0) -> Row:

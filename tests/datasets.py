@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import tempfile
 import zlib
-from pathlib import Path
 from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from deid_batch.dicomfile import Rewritten, rewrite
-from deid_batch.engine import Deidentifier
+from deid_batch.dicomfile import MemorySink, Rewritten, rewrite
+from deid_batch.engine import CompiledRules
+from deid_batch.errors import FileError
 from deid_batch.rules import RuleSet
 
 UNDEFINED = 0xFFFFFFFF
@@ -136,15 +135,31 @@ def part10(body: bytes, syntax: str = SYNTAXES[EXPLICIT], *, preamble: bytes = b
 
 def rewritten(data: bytes, rules: RuleSet, *, strict: bool = False) -> tuple[bytes, Rewritten]:
     """(what is written in place of a file with these bytes, the account of it)."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, out = Path(folder, "in"), Path(folder, "out")
-        source.write_bytes(data)
-        fd = os.open(out, os.O_RDWR | os.O_CREAT)
-        try:
-            account = rewrite(str(source), fd, Deidentifier(rules, strict=strict))
-        finally:
-            os.close(fd)
-        return out.read_bytes(), account
+    sink = MemorySink()
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        account = rewrite(file.name, sink, CompiledRules(rules, strict=strict))
+    return bytes(sink.data), account
+
+
+def body_of(out: bytes) -> bytes:
+    """The data set of what was written."""
+    return out[144 + int.from_bytes(out[140:144], "little") :]
+
+
+def deidentified(elements: list[Element], rules: RuleSet, form: Form = EXPLICIT, syntax: str = "") -> bytes:
+    """The data set that is written in place of these elements."""
+    return body_of(rewritten(part10(encode(elements, form), syntax or SYNTAXES[form]), rules)[0])
+
+
+def failure(data: bytes, rules: RuleSet) -> str:
+    """The reason why a file can't be written; "" where it can."""
+    try:
+        rewritten(data, rules)
+    except FileError as error:
+        return error.reason
+    return ""
 
 
 # ---- strategies ----
