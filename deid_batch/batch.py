@@ -145,7 +145,7 @@ class _Run:
     def do(self, pool: Pool) -> None:
         """Scan, then de-identify what is not done yet."""
         self._note(JobResult(self._find()))
-        self._note(JobResult([(path, failure_row(path, _COLLIDING)) for path in self._colliding()]))
+        self._give_up_colliding()
         self._audit.rewrite(self._ledger.rows())
         unprobed = map(Job, portions(self._ledger.unprobed(), _PROBES_A_JOB))
         self._work_through(pool, "scan", "probe", unprobed, self._ledger.remaining(unprobed=True))
@@ -153,11 +153,13 @@ class _Run:
         self._work_through(pool, "de-identify", "deidentify", todo, self._ledger.remaining())
         self._audit.rewrite(self._ledger.rows())
 
-    def _colliding(self) -> list[bytes]:
-        """Files whose names OUT can't tell from others'."""
+    def _give_up_colliding(self) -> None:
+        """Give up files whose names OUT can't tell from others'. Only what was made of these goes, not of those."""
         if self._options.dry_run or not workspace.folds_names(os.fsdecode(self._setting.temporary)):
-            return []
-        return self._ledger.colliding()
+            return
+        colliding = dict.fromkeys(self._ledger.colliding(), _COLLIDING)
+        self._remove_outputs(filter(self._ledger.is_written, colliding))
+        self._note(JobResult([(path, failure_row(path, error)) for path, error in colliding.items()]))
 
     def _find(self) -> list[tuple[bytes, tuple[object, ...]]]:
         """Take all files under SOURCE into the ledger; the rows of what is not looked into."""
@@ -168,7 +170,7 @@ class _Run:
                 return passed
             found = [entry if isinstance(entry, Found) else Found(entry.path, 0, 0) for entry in portion]
             changed = self._ledger.changed(found)
-            self._remove_outputs(file.path for file in changed)
+            self._remove_outputs(filter(self._ledger.is_written, (file.path for file in changed)))
             self._ledger.found(run, found, changed)
             passed += [(e.path, failure_row(e.path, _reason_of(e))) for e in portion if isinstance(e, Passed)]
         self._summary.gone = self._ledger.finish_scan(run)
@@ -216,13 +218,13 @@ class _Run:
 
     def _record(self, result: JobResult) -> int:
         """Note what became of files, in the audit log too; how many failed."""
+        self._remove_outputs(path for path, row in result.rows if row[1] != "written")
         failures = self._note(result)
         self._audit.append(row for _, row in result.rows)
         return failures
 
     def _note(self, result: JobResult) -> int:
         """Note what became of files; how many failed. Too many failures, or a fault of the machine, end the run."""
-        self._remove_outputs(path for path, row in result.rows if row[1] != "written")
         self._ledger.done(result.rows, result.hits)
         failures = sum(row[1] == "failed" for _, row in result.rows)
         self._failures += failures

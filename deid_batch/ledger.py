@@ -6,12 +6,14 @@ It holds one row per file, the keys drawn at random, and what must not change be
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +33,14 @@ CREATE TABLE IF NOT EXISTS file (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS todo ON file (scope, path) WHERE status IS NULL;
 """
+_ENDINGS = re.compile(r"(?<=[^/])[. ]+(?=/|$)")
+_NAMES = """
+DROP TABLE IF EXISTS temp.name;
+CREATE TEMP TABLE name AS SELECT path, folded(path) AS folded FROM file
+    WHERE reason IS NULL OR reason NOT IN ('not-regular', 'link-outside', 'unreadable');
+CREATE INDEX temp.by_folded ON name (folded, path);
+"""
+"""Files by what a file system that folds names makes of theirs; '0' is what comes behind '/'."""
 
 
 class Found(NamedTuple):
@@ -64,7 +74,8 @@ class Ledger:
 
     def __init__(self, path: str, *, read_only: bool = False) -> None:
         if read_only:
-            self._db = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+            mode = "mode=ro" if os.path.exists(f"{path}-wal") else "immutable=1"  # which leaves no file behind
+            self._db = sqlite3.connect(f"{Path(path).absolute().as_uri()}?{mode}", uri=True, isolation_level=None)
             return
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         self._db = sqlite3.connect(path, isolation_level=None)
@@ -130,10 +141,17 @@ class Ledger:
         query = "SELECT path, bytes_out FROM file WHERE status = 'written' AND path > ? ORDER BY path"
         return self._pages(query, 1)
 
+    def is_written(self, path: bytes) -> bool:
+        """Whether a file was written."""
+        query = "SELECT 1 FROM file WHERE path = ? AND status = 'written'"
+        return self._db.execute(query, (path,)).fetchone() is not None
+
     def reopen(self, paths: Iterable[bytes]) -> None:
         """Let files be done again."""
-        with self._transaction():
-            self._db.executemany(f"UPDATE file SET {_CLEARED} WHERE path = ?", [(path,) for path in paths])
+        remaining = iter(paths)
+        while some := [(path,) for path in islice(remaining, _PAGE)]:
+            with self._transaction():
+                self._db.executemany(f"UPDATE file SET {_CLEARED} WHERE path = ?", some)
 
     def unprobed(self) -> Iterator[bytes]:
         """Paths of files whose scope is not known yet."""
@@ -178,11 +196,16 @@ class Ledger:
         return files, max((datetime.now(UTC) - began).total_seconds(), 1.0)
 
     def colliding(self) -> list[bytes]:
-        """Paths that can't be told from an earlier one where names are alike in whatever case."""
+        """Paths that can't be told from an earlier one, or from a folder, where names are alike in whatever case.
+
+        It does not depend on what became of files, so that it is the same in every run.
+        """
         self._db.create_function("folded", 1, _folded, deterministic=True)
+        self._db.executescript(_NAMES)
         query = (
-            "SELECT path FROM (SELECT path, ROW_NUMBER() OVER (PARTITION BY folded(path) ORDER BY path) AS number "
-            "FROM file WHERE status IS NULL OR status = 'written') WHERE number > 1 ORDER BY path"
+            "SELECT path FROM name AS this WHERE EXISTS "
+            "(SELECT 1 FROM name WHERE folded = this.folded AND path < this.path) OR EXISTS "
+            "(SELECT 1 FROM name WHERE folded > this.folded || '/' AND folded < this.folded || '0') ORDER BY path"
         )
         return [row[0] for row in self._db.execute(query)]
 
@@ -243,4 +266,6 @@ class Ledger:
 
 
 def _folded(path: bytes) -> str:
-    return unicodedata.normalize("NFC", os.fsdecode(path)).casefold().encode("utf-8", "backslashreplace").decode()
+    """What names have in common that some file system takes for the same: case, form, dots and blanks at the end."""
+    name = unicodedata.normalize("NFC", _ENDINGS.sub("", os.fsdecode(path)).casefold())
+    return name.encode("utf-8", "backslashreplace").decode()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import resource_tracker as loky_resource_tracker
@@ -25,6 +25,7 @@ Answer = tuple[Job, JobResult | None]
 _TASKS = {"probe": probe, "deidentify": deidentify}
 _SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _AHEAD = 2
+Result = TypeVar("Result")
 _STARTS = 3
 
 warnings.filterwarnings("ignore", category=UserWarning, module=r"joblib\.externals\.loky")  # of a killed worker
@@ -83,7 +84,7 @@ def run_jobs(pool: Pool, task: str, jobs: Iterable[Job], wanted: Callable[[], bo
 
 
 def _one_by_one(pool: Pool, task: str, suspects: deque[Job], wanted: Callable[[], bool]) -> Iterator[Answer]:
-    """Do the jobs that were under way when a worker died, in smaller pieces, until the guilty file is alone."""
+    """Do the jobs that were under way when a worker died one by one; file by file where that is not enough."""
     pool.renew(alone=True)
     deaths: dict[Job, int] = {}
     while suspects and wanted():
@@ -95,7 +96,7 @@ def _one_by_one(pool: Pool, task: str, suspects: deque[Job], wanted: Callable[[]
         pool.renew(alone=True)
         deaths[job] = deaths.get(job, 0) + 1
         if len(job.paths) > 1:
-            suspects.extendleft(reversed(job.halves()))
+            suspects.extendleft(Job((path,)) for path in reversed(job.paths))
         elif deaths[job] < pool.deaths_allowed:
             suspects.appendleft(job)
         else:
@@ -123,13 +124,12 @@ class LocalPool:
 
     def submit(self, task: str, job: Job) -> Future[JobResult]:
         executor = self._executor or self._started()
-        future: Future[JobResult] = Future()
         try:
-            with _signals_blocked():
-                future = executor.submit(_TASKS[task], job)
+            return _submitted(executor, _TASKS[task], job)
         except BrokenProcessPool as error:  # a worker died since the last look
+            future: Future[JobResult] = Future()
             future.set_exception(error)
-        return future
+            return future
 
     def _started(self) -> ProcessPoolExecutor:
         """New worker processes, of which one has begun: a death from now on is due to a job."""
@@ -139,8 +139,7 @@ class LocalPool:
         for _ in range(_STARTS):
             common = (self._setting, os.getpid())
             self._executor = ProcessPoolExecutor(self._workers, initializer=start, initargs=common)
-            with _signals_blocked():
-                first = self._executor.submit(os.getpid)
+            first = _submitted(self._executor, os.getpid)
             if not isinstance(first.exception(), BrokenProcessPool):
                 return self._executor
             self.close(kill=True)
@@ -170,6 +169,16 @@ def local_pool(jobs: int, setting: Setting) -> Iterator[Pool]:
         pool.close(kill=True)
         raise
     pool.close(kill=False)
+
+
+def _submitted(executor: ProcessPoolExecutor, task: Callable[..., Result], *arguments: Job) -> Future[Result]:
+    """Hand a task over; processes that are started for it leave signals to this one."""
+    with _signals_blocked():
+        try:
+            future: Future[Result] = executor.submit(task, *arguments)
+        except UnboundLocalError as error:  # loky hides why it can't start a process
+            raise error.__context__ or error from None
+        return future
 
 
 @contextmanager

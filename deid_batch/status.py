@@ -7,8 +7,8 @@ import socket
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from deid_batch.errors import UsageError
-from deid_batch.ledger import Ledger, Outcome
+from deid_batch.errors import StoppedEarly, UsageError
+from deid_batch.ledger import Fault, Ledger, Outcome
 from deid_batch.workspace import LEDGER_NAME, lock_owner
 
 _RATE_OVER = timedelta(minutes=5)
@@ -25,7 +25,7 @@ class Status:
     unprobed: int = 0
     """Of these, the files whose first look is still to come."""
     files_per_second: float = 0.0
-    """Over the last five minutes."""
+    """Over the last five minutes; 0 as long as files are only looked at."""
 
     @property
     def seconds_left(self) -> float | None:
@@ -38,16 +38,23 @@ def status_of(work: str) -> Status:
     path = os.path.join(work, LEDGER_NAME)
     if not os.path.exists(path):
         raise UsageError("no run is known for this OUT: its work directory holds no ledger")
-    since = datetime.now(UTC) - _RATE_OVER
+    try:
+        return _status_in(path, _living_owner(work))
+    except Fault as error:
+        raise StoppedEarly(f"the ledger can't be read ({error})") from None
+
+
+def _status_in(path: str, owner: str) -> Status:
     ledger = Ledger(path, read_only=True)
     try:
-        recent, seconds = ledger.done_since(since)
+        unprobed = ledger.remaining(unprobed=True)
+        recent, seconds = ledger.done_since(datetime.now(UTC) - _RATE_OVER)
         return Status(
-            owner=_living_owner(work),
+            owner=owner,
             outcomes=ledger.outcomes(),
             remaining=ledger.remaining(),
-            unprobed=ledger.remaining(unprobed=True),
-            files_per_second=recent / seconds if seconds else 0.0,
+            unprobed=unprobed,
+            files_per_second=recent / seconds if seconds and not unprobed else 0.0,
         )
     finally:
         ledger.close()

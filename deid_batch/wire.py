@@ -184,7 +184,7 @@ def headers(data: bytes, pos: int, end: int, encoding: Encoding, depth: int = 0)
         pos = end_of_value(data, header, end, encoding, depth)
 
 
-def top_level_values(
+def top_level_values(  # noqa: PLR0912 - a hot loop
     data: bytes, pos: int, encoding: Encoding, wanted: Container[int], last: int, *, partial: bool
 ) -> dict[int, bytes]:
     """The values of the wanted elements, none behind `last`, of the data set that begins at `pos`.

@@ -27,7 +27,8 @@ from deid_batch.rules import RuleSet
 Row = tuple[object, ...]
 Prepared = tuple[bytes, bytes, Row]
 """Path, temporary file and row of a file that is written but has not its final name yet."""
-_BAD_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
+_BAD_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOENT})
+"""What file systems say of a name they can't hold, ENOENT too where a letter is not allowed."""
 _TAKEN_NAME = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY})
 MACHINE_FAULTS = {
     errno.ENOSPC: "the disk of OUT is full",
@@ -179,8 +180,17 @@ class Worker:
             os.replace(temporary, self._final(path))
         except OSError as error:
             os.unlink(temporary)
-            return _bad_name_row(path, error)
+            return self._bad_name_row(path, error)
         return row
+
+    def _bad_name_row(self, path: bytes, error: OSError) -> Row:
+        """The row of a file that OUT has no room for under its name; any other fault is raised again."""
+        if error.errno not in _BAD_NAME | _TAKEN_NAME:
+            raise error
+        self._check_out()
+        if error.errno in _TAKEN_NAME:
+            return failure_row(path, FileError("name-collision", "a file and a folder of OUT would have the same name"))
+        return failure_row(path, FileError("bad-name", os.strerror(error.errno or 0)))
 
 
 def _make_folder(folder: bytes) -> None:
@@ -190,15 +200,6 @@ def _make_folder(folder: bytes) -> None:
     except OSError as error:
         if error.errno not in _BAD_NAME | _TAKEN_NAME:
             raise
-
-
-def _bad_name_row(path: bytes, error: OSError) -> Row:
-    """The row of a file that OUT has no room for under its name; any other fault is raised again."""
-    if error.errno in _TAKEN_NAME:
-        return failure_row(path, FileError("name-collision", "a file and a folder of OUT would have the same name"))
-    if error.errno in _BAD_NAME:
-        return failure_row(path, FileError("bad-name", os.strerror(error.errno or 0)))
-    raise error
 
 
 def failure_row(path: bytes, error: Exception, seconds: float = 0.0) -> Row:

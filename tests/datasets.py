@@ -140,11 +140,11 @@ deidentifier = lru_cache(CompiledRules)
 """One for all files of a rule set, as in a run."""
 
 
-def rewritten(data: bytes, rules: RuleSet) -> tuple[bytes, Rewritten]:
+def rewritten(data: bytes, rules: RuleSet, *, strict: bool = False) -> tuple[bytes, Rewritten]:
     """(what is written in place of a file with these bytes, the account of it)."""
     source, sink = Path(SCRATCH.name, "source"), MemorySink()
     source.write_bytes(data)
-    account = rewrite(str(source), sink, deidentifier(rules))
+    account = rewrite(str(source), sink, deidentifier(rules, strict=strict))
     return bytes(sink.data), account
 
 
