@@ -77,7 +77,7 @@ class Frame:
     place: Place = ()
     depth: int = 0
     delimited: bool = False
-    last_tag: int = -1
+    last_tag: int = 0
     creators: dict[int, str] = field(default_factory=dict)
     met: Counter[int] = field(default_factory=Counter)
     gone: Counter[int] = field(default_factory=Counter)

@@ -32,10 +32,10 @@ _BAD_NAME = frozenset({
 })  # fmt: skip
 """What file systems say of a name they can't hold, ENOENT too where a letter is not allowed."""
 MACHINE_FAULTS = {
-    errno.ENOSPC: "the disk of OUT is full",
-    errno.EDQUOT: "the disk quota of OUT is used up",
-    errno.EROFS: "OUT lies on a file system that can't be written to",
-    errno.EMFILE: "too many open files",
+    errno.ENOSPC: "the disk of OUT or the work directory is full, make room",
+    errno.EDQUOT: "the disk quota of OUT or the work directory is used up, make room or have it raised",
+    errno.EROFS: "OUT or the work directory lies on a file system that can't be written to",
+    errno.EMFILE: "too many open files, raise the limit (ulimit -n) or lower --jobs",
     errno.ENFILE: "too many open files on this machine",
 }
 """Faults that are not a file's: the run stops and may be continued."""
@@ -86,6 +86,9 @@ class Worker:
                 with self._timed():
                     instance = dicomfile.probe(self._source(path))
             except Exception as error:  # the rim: whatever goes wrong with a file is a row
+                result.fault = _machine_fault(error)
+                if result.fault:
+                    break
                 result.rows.append((path, failure_row(path, error, time.monotonic() - began)))
             else:
                 result.scopes.append((path, self._compiled.scope_id(instance)))
@@ -180,10 +183,21 @@ class Worker:
     def _folder_made(self, path: bytes, row: Row) -> Row:
         """The file's row, or another one where its folder can't have that name."""
         try:
-            os.makedirs(os.path.dirname(self._final(path)), exist_ok=True)
+            self._make_folder(os.path.dirname(path))
         except OSError as error:
             return self._bad_name_row(path, error)
         return row
+
+    def _make_folder(self, folder: bytes) -> None:
+        """Make a folder of OUT and those it lies in, though never OUT itself: it may have vanished."""
+        if os.path.isdir(self._final(folder)) or not folder:
+            return
+        self._make_folder(os.path.dirname(folder))
+        try:
+            os.mkdir(self._final(folder))
+        except FileExistsError:
+            if not os.path.isdir(self._final(folder)):
+                raise
 
     def _renamed(self, path: bytes, temporary: bytes, row: Row) -> Row:
         """Give a file its final name: its row, or another one where it can't have that name."""
