@@ -25,10 +25,11 @@ from deid_batch.pool import Pool, local_pool, run_jobs
 from deid_batch.progress import Progress
 from deid_batch.rules import RuleSet
 from deid_batch.scan import Passed, find_files
-from deid_batch.worker import JobResult, Setting, failure_row
+from deid_batch.worker import MACHINE_FAULTS, JobResult, Setting, failure_row
 
 _PROBES_A_JOB = 256
 _FOUND_A_TRANSACTION = 4096
+_AGAIN = "run the same command again to continue"
 _KEY_STATE, _DATE_STATE = "key ", "reference date"
 
 
@@ -105,6 +106,7 @@ def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
         area, out_identity = work, (0, 0)
         if not options.dry_run:
             workspace.prepare_out(options.out)
+            stack.enter_context(workspace.out_locked(options.out))
             area = stack.enter_context(workspace.temporary_area(work, options.out))
             status = os.stat(options.out)
             out_identity = status.st_dev, status.st_ino
@@ -330,10 +332,10 @@ def _machine_heeded() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        why = error.strerror or type(error).__name__
-        raise StoppedEarly(f"stopped: {why}; run the same command again to continue") from None
+        unknown = f"OUT or the work directory: {error.strerror or type(error).__name__}"
+        raise StoppedEarly(f"stopped: {MACHINE_FAULTS.get(error.errno or 0, unknown)}; {_AGAIN}") from None
     except Fault as error:
-        raise StoppedEarly(f"stopped: the ledger can't be used ({error}); run again to continue") from None
+        raise StoppedEarly(f"stopped: the ledger can't be used ({error}; is its disk full?); {_AGAIN}") from None
 
 
 def _sum_up(ledger: Ledger, rules: RuleSet, summary: Summary) -> None:

@@ -24,6 +24,7 @@ from deid_batch.filemeta import FileMeta
 from deid_batch.methods import Instance
 from deid_batch.oddfile import reencode
 from deid_batch.rules import Values
+from deid_batch.values import uids
 from deid_batch.wire import SEQUENCE_DELIMITATION, UNDEFINED, Encoding, read_item, tag_name
 
 MAX_HEAD = 256 << 20
@@ -269,8 +270,8 @@ def _identified(
         except NeedMore:
             window = _wider(window, source)
             continue
-        if not (instance.sop_class_uid and instance.sop_instance_uid):
-            raise FileError("no-sop-uid", "SOP Class UID or SOP Instance UID is missing")
+        if not (uids.is_uid(instance.sop_class_uid) and instance.sop_instance_uid):
+            raise FileError("no-sop-uid", "SOP Class UID or SOP Instance UID is missing, or no UID")
         return instance, values, encoding
 
 

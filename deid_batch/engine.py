@@ -106,7 +106,7 @@ class Frame:
         self.place = place
         self.depth = depth
         self.delimited = delimited
-        self.last_tag = -1
+        self.last_tag = 0
         self.written = 0
         """How many pieces had been written, and wait, when the walk came here."""
         self.blocks: Blocks | None = None

@@ -31,10 +31,10 @@ _BAD_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENO
 """What file systems say of a name they can't hold, ENOENT too where a letter is not allowed."""
 _TAKEN_NAME = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY})
 MACHINE_FAULTS = {
-    errno.ENOSPC: "the disk of OUT is full",
-    errno.EDQUOT: "the disk quota of OUT is used up",
-    errno.EROFS: "OUT lies on a file system that can't be written to",
-    errno.EMFILE: "too many open files",
+    errno.ENOSPC: "the disk of OUT or the work directory is full, make room",
+    errno.EDQUOT: "the disk quota of OUT or the work directory is used up, make room or have it raised",
+    errno.EROFS: "OUT or the work directory lies on a file system that can't be written to",
+    errno.EMFILE: "too many open files, raise the limit (ulimit -n) or lower --jobs",
     errno.ENFILE: "too many open files on this machine",
 }
 """Faults that are not a file's: the run stops and may be continued."""
@@ -87,6 +87,9 @@ class Worker:
                 with self._timed():
                     instance = dicomfile.probe(self._source(path))
             except Exception as error:  # the rim: whatever goes wrong with a file is a row
+                result.fault = _machine_fault(error)
+                if result.fault:
+                    break
                 result.rows.append((path, failure_row(path, error, time.monotonic() - began)))
             else:
                 result.scopes.append((path, self._compiled.scope_id(instance)))
@@ -156,12 +159,12 @@ class Worker:
         if not prepared:
             return []
         self._check_out()
-        folders = {os.path.dirname(self._final(path)) for path, _, _ in prepared}
+        folders = {os.path.dirname(path) for path, _, _ in prepared}
         for folder in folders:
-            _make_folder(folder)
+            self._make_folder(folder)
         sync_files([temporary for _, temporary, _ in prepared], self._setting.temporary)
         rows = [(path, self._renamed(path, temporary, row)) for path, temporary, row in prepared]
-        for folder in filter(os.path.isdir, folders):
+        for folder in filter(os.path.isdir, map(self._final, folders)):
             sync_folder(folder)
         return rows
 
@@ -173,6 +176,20 @@ class Worker:
         status = os.stat(self._setting.out)
         if (status.st_dev, status.st_ino) != self._setting.out_identity:
             raise OutputError(errno.ENOENT, "OUT is not there any more")
+
+    def _make_folder(self, folder: bytes) -> None:
+        """Make a folder of OUT and those it lies in, though never OUT itself: it may have vanished.
+
+        Where it can't have its name, that is told of each of its files.
+        """
+        if os.path.isdir(self._final(folder)) or not folder:
+            return
+        self._make_folder(os.path.dirname(folder))
+        try:
+            os.mkdir(self._final(folder))
+        except OSError as error:
+            if error.errno not in _BAD_NAME | _TAKEN_NAME:
+                raise
 
     def _renamed(self, path: bytes, temporary: bytes, row: Row) -> Row:
         """Give a file its final name: its row, or another one where it can't have that name."""
@@ -191,15 +208,6 @@ class Worker:
         if error.errno in _TAKEN_NAME:
             return failure_row(path, FileError("name-collision", "a file and a folder of OUT would have the same name"))
         return failure_row(path, FileError("bad-name", os.strerror(error.errno or 0)))
-
-
-def _make_folder(folder: bytes) -> None:
-    """Make a folder of OUT; where it can't have its name, that is told of each of its files."""
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        if error.errno not in _BAD_NAME | _TAKEN_NAME:
-            raise
 
 
 def failure_row(path: bytes, error: Exception, seconds: float = 0.0) -> Row:

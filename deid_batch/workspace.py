@@ -8,7 +8,7 @@ import re
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from deid_batch.audit import is_audit_log
 from deid_batch.errors import SourceError, StoppedEarly, UsageError
@@ -58,6 +58,8 @@ def prepare_out(out: str) -> None:
         os.makedirs(out, exist_ok=True)
     except OSError as error:
         raise StoppedEarly(f"OUT can't be made ({error.strerror})") from None
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise StoppedEarly("OUT can't be written to")
 
 
 def _is_empty(folder: str, but: str = "") -> bool:
@@ -77,13 +79,31 @@ def locked(work: str) -> Iterator[None]:
             raise StoppedEarly(f"another run holds OUT ({owner})") from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        try:
+            yield
+        finally:
+            os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def out_locked(out: str) -> Iterator[None]:
+    """Hold OUT itself, where its file system can: a run with another work directory raises StoppedEarly."""
+    descriptor = os.open(out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # as NFS says of directories
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoppedEarly("another run holds OUT, with another work directory") from None
         yield
     finally:
         os.close(descriptor)
 
 
 def lock_owner(work: str) -> tuple[int, str] | None:
-    """(process id, host) of the run that holds, or last held, a work directory; None where there was none."""
+    """(process id, host) of the run that holds a work directory, or was killed when it did; None: nobody."""
     try:
         with open(os.path.join(work, _LOCK_NAME), encoding="utf-8", errors="replace") as file:
             match = re.fullmatch(r"pid (\d+) on (\S+)", file.read(300).strip())

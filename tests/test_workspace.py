@@ -1,21 +1,16 @@
-"""The places of a run: what may not lie inside what, the lock, temporary files, and a full disk."""
+"""The places of a run: what may not lie inside what, and where temporary files are."""
 
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import stat
 import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import INSTANCES, Place, lay, tree
+from conftest import Place, tree
 
-from deid_batch.errors import SourceError, StoppedEarly, UsageError
+from deid_batch.errors import SourceError, UsageError
 from deid_batch.workspace import check_places, locked, prepare_work, temporary_area
 
 ALLOWED = [
@@ -141,27 +136,6 @@ def test_temporary_files_lie_on_the_file_system_of_out_and_not_in_it(tmp_path: P
     assert not os.path.exists(area)
 
 
-def test_a_lock_is_held_until_its_holder_ends_however_it_ends(tmp_path: Path) -> None:
-    script = f"from deid_batch.workspace import locked\nwith locked({str(tmp_path)!r}): print(flush=True); input()"
-    holder = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert holder.stdout is not None
-    holder.stdout.readline()
-    with pytest.raises(StoppedEarly, match=rf"\(pid {holder.pid} on "), locked(str(tmp_path)):
-        pass
-    holder.kill()
-    holder.wait()
-    with locked(str(tmp_path)):
-        pass
-
-
-def test_a_second_run_is_told_who_holds_out(finished: tuple[Place, subprocess.CompletedProcess[str]]) -> None:
-    place, _ = finished
-    with locked(str(place.work)):
-        result = place.run()
-    assert result.returncode == 5
-    assert f"another run holds OUT (pid {os.getpid()} on " in result.stderr
-
-
 def test_out_holds_finished_files_only_at_any_moment(busy: Place, undisturbed: dict[str, bytes]) -> None:
     process = busy.start()
     seen = set()
@@ -174,49 +148,3 @@ def test_out_holds_finished_files_only_at_any_moment(busy: Place, undisturbed: d
     assert len(seen) > 0
     assert tree(busy.out) == undisturbed
     assert not (busy.work / "tmp").exists()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 3 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = [shutil.which("mount") or "false", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting is not permitted here")
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
-
-
-OUTPUTS, LEDGER = 1 << 20, 40 << 10
-
-
-@pytest.mark.parametrize("room", [OUTPUTS, pytest.param(LEDGER, marks=pytest.mark.slow)])
-def test_a_full_disk_stops_the_run_and_space_lets_it_go_on(place: Place, small_disk: Path, room: int) -> None:
-    lay(place, {f"{number:02}": "examples_palette.dcm" for number in range(7)} | {"small": "CT_small.dcm"})
-    place = place._replace(out=small_disk / "out", work=small_disk / "out.deid")
-    (small_disk / "ballast").write_bytes(bytes((3 << 20) - room))
-    stopped = place.run()
-    assert stopped.returncode == 5
-    assert re.search("the disk of OUT is full|No space left on device|the ledger can't be used", stopped.stderr)
-    assert "Traceback" not in stopped.stderr
-    before = tree(place.out) if place.out.exists() else {}
-    (small_disk / "ballast").unlink()
-    assert place.run().returncode == 0
-    after = tree(place.out)
-    assert set(after) == {"small", *(f"{number:02}" for number in range(7))}
-    assert before == {name: after[name] for name in before}
-    assert sorted(os.listdir(small_disk)) == ["out", "out.deid"]
-
-
-def test_out_that_is_a_file_system_of_its_own_is_left_with_outputs_only(study: Place, small_disk: Path) -> None:
-    place = study._replace(out=small_disk)
-    assert place.run().returncode == 0
-    assert set(tree(small_disk)) == set(INSTANCES)
-
-
-def test_out_that_can_not_be_made_stops_the_run(study: Place) -> None:
-    (study.folder / "file").write_text("")
-    result = study._replace(out=study.folder / "file/out").run()
-    assert result.returncode == 5
-    assert result.stderr.startswith("deid-batch: OUT can't be made")

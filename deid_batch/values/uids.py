@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 from pydicom._uid_dict import UID_dictionary
@@ -16,6 +17,11 @@ DEFINITION_ATTRIBUTES = frozenset({
 def text_of(raw: bytes) -> str:
     """A UI value without its padding."""
     return raw.rstrip(b"\0 ").decode("latin-1").strip()
+
+
+def is_uid(text: str) -> bool:
+    """Whether a text could be a UID: digits and dots. Many that are in use break other rules of PS3.5 9.1."""
+    return re.fullmatch(r"[0-9.]+", text) is not None
 
 
 def from_digest(digest: bytes) -> str:
