@@ -208,6 +208,8 @@ class Walk:
         touched = len(self._trace or ())
         try:
             chunks, _ = self._data_set(data, pos, len(data), self._top)
+            if partial and self._tail is None:  # the bytes at hand end with an element, but the file goes on
+                raise NeedMore
         except NeedMore:
             self._top = before
             self.counts, self.hits, self.warnings = counted
