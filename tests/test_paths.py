@@ -238,7 +238,7 @@ def fits(path: Path, tag: int, here: list[int]) -> bool:
     return all(step == "*" or STEPS[step] == at for step, at in zip(steps[::-1], here[::-1], strict=False))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(TREES, st.lists(st.tuples(PATHS, st.sampled_from(["keep", "remove"])), min_size=1, max_size=4))
 def test_any_paths_do_what_a_plain_reading_of_them_does(
     apply: Apply, tree: Elements, rules: list[tuple[Path, str]]

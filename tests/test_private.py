@@ -384,7 +384,7 @@ def expected(elements: Elements, rules: list[dict[str, Any]]) -> Elements:
     return kept
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(blocks(), RULES, st.sampled_from([ExplicitVRLittleEndian, ExplicitVRBigEndian]))
 def test_whatever_the_blocks_and_rules_no_element_is_orphaned(
     apply: Apply, elements: Elements, rules: list[dict[str, Any]], syntax: str
