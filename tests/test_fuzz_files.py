@@ -455,9 +455,8 @@ def fuzz(numbers: range, processes: int) -> None:
             outcomes += some
             wrong += complaints
             slowest = max(slowest, seconds)
-    print(
-        f"\n{len(numbers)} cases of {len(bases(False))} files and {len(bases(True))} of scanners, the slowest {slowest:.2f} s: {dict(outcomes.most_common())}"
-    )
+    of_what = f"{len(bases(False))} files and {len(bases(True))} of scanners"
+    print(f"\n{len(numbers)} cases of {of_what}, the slowest {slowest:.2f} s: {dict(outcomes.most_common())}")
     assert wrong == []
     assert outcomes["written"] > len(numbers) / 20
     assert outcomes.total() == len(numbers)

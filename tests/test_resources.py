@@ -1,4 +1,4 @@
-"""What the machine refuses (room, OUT, open files) stops the run and lets it go on later; inputs that change are rows."""
+"""What the machine refuses (room, OUT, open files) stops the run, to go on later; inputs that change are rows."""
 
 from __future__ import annotations
 
