@@ -199,7 +199,7 @@ def top_level_values(  # noqa: PLR0912 - a hot loop
             raise NeedMore
         group, element = read_tag(data, pos)
         tag = group << 16 | element
-        if not tag and not data[pos : pos + 8].strip(b"\0"):
+        if group == 0xFFFE or (not tag and not data[pos : pos + 8].strip(b"\0")):
             break
         start = pos + 8
         if not explicit:

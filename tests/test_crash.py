@@ -20,6 +20,9 @@ from conftest import COMMAND, PYDICOM, Place, killed, lay, new_place, tree, wait
 Undisturbed = dict[str, bytes]
 
 
+pytestmark = pytest.mark.slow
+
+
 def holds_finished_files_only(place: Place, undisturbed: Undisturbed) -> bool:
     return not place.out.exists() or tree(place.out).items() <= undisturbed.items()
 

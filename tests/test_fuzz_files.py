@@ -36,6 +36,7 @@ from deid_batch.errors import FileError
 
 UNDEFINED, LONGEST = 0xFFFFFFFF, 0xFFFFFFFE
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+pytestmark = pytest.mark.slow
 TEXT = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split())
 LONG = frozenset("OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 VRS = TEXT | LONG | frozenset("AT FD FL SL SS UL US".split())

@@ -122,7 +122,7 @@ def test_names_that_are_taken_in_out_are_rows_and_what_takes_them_stays(place: P
     (place.out / "folder").write_text("somebody's")
     assert in_process(place, overwrite=True).exit_code == 1
     assert tree(place.out).keys() == {"sound", "file/mine", "folder"}
-    assert reasons(place) == {"sound": "", "file": "bad-name", "folder/file": "bad-name"}
+    assert reasons(place) == {"sound": "", "file": "name-collision", "folder/file": "name-collision"}
 
 
 # ---- an OUT that can't tell names apart ----

@@ -1,4 +1,4 @@
-"""What the machine refuses (room, OUT, open files) stops the run, to go on later; inputs that change are rows."""
+"""What the machine refuses (room, OUT, open files) stops the run, which goes on later; inputs that change are rows."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from deid_batch import batch, dicomfile, worker
 from deid_batch.plan import cut_into_jobs
 
 At = Callable[[str, int, Callable[[], object]], None]
+
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -275,7 +278,7 @@ def test_an_input_that_is_written_to_while_it_is_read_is_one_row(
     with monkeypatch.context() as patch:
         patch.setattr(dicomfile, "_deidentified", disturbed)
         assert study.run_here().returncode == 1
-    assert only_the_victim_is_missing(study, expected, "failed", "truncated" if how == "shrinks" else "changed")
+    assert only_the_victim_is_missing(study, expected, "failed", "changed")
     (study.source / VICTIM).write_bytes(sound)
     assert goes_on(study, expected, study.run_here)
 
@@ -288,7 +291,8 @@ def test_an_input_that_is_not_what_the_scan_found_is_one_row(
     at("deidentify", 1, lambda: change(study.source / VICTIM))
     assert study.run_here().returncode == (1 if "failed" in outcome else 0)
     assert only_the_victim_is_missing(study, expected, *outcome)
-    shutil.rmtree(study.source / VICTIM, ignore_errors=True)
+    if (study.source / VICTIM).is_dir():
+        (study.source / VICTIM).rmdir()
     (study.source / VICTIM).unlink(missing_ok=True)
     lay(study, {VICTIM: INSTANCES[VICTIM]})
     assert goes_on(study, expected, study.run_here)

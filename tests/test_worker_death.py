@@ -18,6 +18,7 @@ from deid_batch.progress import Progress
 from deid_batch.rules import RuleSet
 from deid_batch.worker import JobResult, Setting
 
+pytestmark = pytest.mark.slow
 TIMEOUT = 0.2
 SETTING = Setting(b"", b"", b"", RuleSet((), b"key", "SeriesInstance", frozenset()), file_timeout=TIMEOUT)
 DEATHS_OF_ONE_FILE = 4
