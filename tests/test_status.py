@@ -32,6 +32,7 @@ def files(shown: str) -> dict[str, int]:
     return {" ".join(f"{status}{reason}".split()): int(number.replace(",", "")) for status, reason, number in rows}
 
 
+@pytest.mark.slow
 def test_a_run_under_way_shows_what_is_done_how_fast_and_what_is_left(
     busy: Place, undisturbed: dict[str, bytes]
 ) -> None:
