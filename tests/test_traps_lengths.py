@@ -134,14 +134,12 @@ UNDELIMITED = {
 
 
 @every_form
-@pytest.mark.parametrize(
-    "behind", [[], [Element(0x00100020, "LO", b"4711")]], ids=["at the end", "with an element behind"]
-)
-@pytest.mark.parametrize("tag", [0x00081110, 0x00081140], ids=["kept", "removed"])
+@pytest.mark.parametrize("is_last", [False, True])
+@pytest.mark.parametrize("tag", [0x00081110, 0x00081140, 0x00400275], ids=["kept", "removed", "kept and late"])
 @pytest.mark.parametrize("missing", UNDELIMITED)
-def test_a_missing_or_odd_delimitation_fails(missing: str, tag: int, behind: list[Element], form: Form) -> None:
-    items = UNDELIMITED[missing](form)
-    undelimited = Element(tag, "SQ", items, length=UNDEFINED)
+def test_a_missing_or_odd_delimitation_fails(missing: str, tag: int, is_last: bool, form: Form) -> None:
+    undelimited = Element(tag, "SQ", UNDELIMITED[missing](form), length=UNDEFINED)
+    behind = [] if is_last else [Element(0x00880904, "LO", b"topic")]
     body = encode([*identity()[:2], undelimited, *behind], form)
     assert failure(part10(body, SYNTAXES[form]), RULES) != ""
 
