@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-from deid_batch.engine import COLUMNS as COUNT_COLUMNS
+from deid_batch.methods.base import COLUMNS as COUNT_COLUMNS
 
 COLUMNS = (
     "time_utc", "status", "reason", "detail", "source", "output", "scope_id", "sop_class_uid",
     "transfer_syntax_uid", "bytes_in", "bytes_out", "sha256_out", *COUNT_COLUMNS, "warnings", "seconds",
 )  # fmt: skip
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
+_LIKE_A_BYTE = re.compile(r"\\x[0-9a-f]{2}")
 
 
 class AuditLog:
@@ -60,8 +63,14 @@ def is_audit_log(path: str) -> bool:
 
 
 def shown_path(path: bytes) -> str:
-    """A relative path as the log writes it: it begins with `./`; bytes that are no UTF-8 are written as `\\xff`."""
-    return "./" + path.decode("utf-8", "backslashreplace")
+    """A relative path as the log writes it: it begins with `./`; bytes that are no UTF-8 are written as `\\xff`.
+
+    In a name with such bytes, or one that could be taken for such, backslashes are doubled: no two look the same.
+    """
+    shown = path.decode("utf-8", "backslashreplace")
+    if _LIKE_A_BYTE.search(shown):
+        shown = path.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
+    return f"./{shown}"
 
 
 def _line(row: Iterable[object]) -> str:

@@ -8,7 +8,8 @@ import secrets
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -18,13 +19,13 @@ from deid_batch import __version__, crypto, workspace
 from deid_batch.audit import AuditLog
 from deid_batch.config import Config
 from deid_batch.errors import FileError, Skipped, StoppedEarly, UsageError
-from deid_batch.ledger import Fault, Found, Ledger
+from deid_batch.ledger import Fault, Found, Ledger, Outcome
 from deid_batch.plan import Job, cut_into_jobs, portions
-from deid_batch.pool import LocalPool
+from deid_batch.pool import Pool, local_pool, run_jobs
 from deid_batch.progress import Progress
 from deid_batch.rules import RuleSet
 from deid_batch.scan import Passed, find_files
-from deid_batch.worker import JobResult, Setting, deidentify, failure_row, probe
+from deid_batch.worker import JobResult, Setting, failure_row
 
 _PROBES_A_JOB = 256
 _FOUND_A_TRANSACTION = 4096
@@ -44,6 +45,10 @@ class Options:
     dry_run: bool = False
     strict: bool = False
     max_failures: int | None = None
+    file_timeout: float = 0.0
+    verify_outputs: bool = False
+    scheduler: str = ""
+    """The address of a Dask scheduler whose workers do the jobs; "" for processes of this machine."""
 
 
 @dataclass
@@ -53,7 +58,7 @@ class Summary:
     `outcomes`: (status, reason, files, bytes in, bytes out). `failures`: (reason, detail, files).
     """
 
-    outcomes: list[tuple[str, str, int, int, int]] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
     totals: dict[str, int] = field(default_factory=dict)
     unmatched: list[str] = field(default_factory=list)
     generated_keys: list[str] = field(default_factory=list)
@@ -97,21 +102,27 @@ def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
         stack.callback(ledger.close)
         summary = Summary()
         rules = _settled(config, options, ledger, summary)
-        area = work
+        area, out_identity = work, (0, 0)
         if not options.dry_run:
             workspace.prepare_out(options.out)
             area = stack.enter_context(workspace.temporary_area(work, options.out))
+            status = os.stat(options.out)
+            out_identity = status.st_dev, status.st_ino
         audit = AuditLog(os.path.join(work, "audit.csv") if options.dry_run else options.audit)
         stack.callback(audit.close)
         setting = Setting(
-            os.fsencode(options.source),
-            os.fsencode(options.out),
-            os.fsencode(area),
-            rules,
-            options.strict,
-            options.dry_run,
+            source=os.fsencode(os.path.abspath(options.source)),
+            out=os.fsencode(os.path.abspath(options.out)),
+            temporary=os.fsencode(os.path.abspath(area)),
+            rules=rules,
+            out_identity=out_identity,
+            strict=options.strict,
+            dry_run=options.dry_run,
+            file_timeout=0.0 if options.scheduler else options.file_timeout,
         )
-        _Run(options, setting, ledger, audit, progress, summary).do()
+        run = _Run(options, setting, ledger, audit, progress, summary)
+        with run.signals_heeded(), _pool(options, setting, work) as pool:
+            run.do(pool)
         _sum_up(ledger, rules, summary)
     summary.seconds = time.monotonic() - began
     return summary
@@ -131,16 +142,24 @@ class _Run:
         self._summary = summary
         self._failures = 0
 
-    def do(self) -> None:
+    def do(self, pool: Pool) -> None:
         """Scan, then de-identify what is not done yet."""
-        with self._signals_heeded(), LocalPool(self._options.jobs, self._setting) as pool:
-            self._note(JobResult(self._find()))
-            self._audit.rewrite(self._ledger.rows())
-            unprobed = map(Job, portions(self._ledger.unprobed(), _PROBES_A_JOB))
-            self._work_through(pool, "scan", probe, unprobed, self._ledger.remaining(unprobed=True))
-            todo = cut_into_jobs(self._ledger.todo())
-            self._work_through(pool, "de-identify", deidentify, todo, self._ledger.remaining())
+        self._note(JobResult(self._find()))
+        self._give_up_colliding()
         self._audit.rewrite(self._ledger.rows())
+        unprobed = map(Job, portions(self._ledger.unprobed(), _PROBES_A_JOB))
+        self._work_through(pool, "scan", "probe", unprobed, self._ledger.remaining(unprobed=True))
+        todo = cut_into_jobs(self._ledger.todo())
+        self._work_through(pool, "de-identify", "deidentify", todo, self._ledger.remaining())
+        self._audit.rewrite(self._ledger.rows())
+
+    def _give_up_colliding(self) -> None:
+        """Give up files whose names OUT can't tell from others'. Only what was made of these goes, not of those."""
+        if self._options.dry_run or not workspace.folds_names(os.fsdecode(self._setting.temporary)):
+            return
+        colliding = dict.fromkeys(self._ledger.colliding(), _COLLIDING)
+        self._remove_outputs(filter(self._ledger.is_written, colliding))
+        self._note(JobResult([(path, failure_row(path, error)) for path, error in colliding.items()]))
 
     def _find(self) -> list[tuple[bytes, tuple[object, ...]]]:
         """Take all files under SOURCE into the ledger; the rows of what is not looked into."""
@@ -151,12 +170,28 @@ class _Run:
                 return passed
             found = [entry if isinstance(entry, Found) else Found(entry.path, 0, 0) for entry in portion]
             changed = self._ledger.changed(found)
-            self._remove_outputs(file.path for file in changed)
+            self._remove_outputs(filter(self._ledger.is_written, (file.path for file in changed)))
             self._ledger.found(run, found, changed)
             passed += [(e.path, failure_row(e.path, _reason_of(e))) for e in portion if isinstance(e, Passed)]
         self._summary.gone = self._ledger.finish_scan(run)
         self._ledger.reopen(path for path, size in self._ledger.written() if self._size_in_out(path) != size)
+        if self._options.verify_outputs:
+            self._ledger.reopen(self._altered())
         return passed
+
+    def _altered(self) -> Iterator[bytes]:
+        """Files whose outputs are not what was written."""
+        with ThreadPoolExecutor(self._options.jobs) as threads:
+            for portion in portions(self._ledger.digests(), _FOUND_A_TRANSACTION):
+                digests = threads.map(self._digest_in_out, (path for path, _ in portion))
+                yield from (path for (path, written), found in zip(portion, digests, strict=True) if found != written)
+
+    def _digest_in_out(self, path: bytes) -> str:
+        try:
+            with open(os.path.join(self._setting.out, path), "rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            return ""
 
     def _size_in_out(self, path: bytes) -> int:
         try:
@@ -169,29 +204,27 @@ class _Run:
         if not self._options.dry_run:
             _unlink_in(self._setting.out, paths)
 
-    def _work_through(
-        self, pool: LocalPool, name: str, task: Callable[[Job], JobResult], jobs: Iterable[Job], files: int
-    ) -> None:
+    def _work_through(self, pool: Pool, name: str, task: str, jobs: Iterable[Job], files: int) -> None:
         """Have jobs over so many files done, and note their results as they come."""
         with self._progress.phase(name, files) as advance:
-            for job, answer in pool.run(task, jobs, self._goes_on):
+            for job, answer in run_jobs(pool, task, jobs, self._goes_on):
                 result = answer or JobResult([(path, failure_row(path, _KILLED)) for path in job.paths])
                 self._ledger.probed(result.scopes)
                 failures = self._record(result)
                 advance(len(job.paths), result.size, failures)
-                if task is deidentify:
+                if task == "deidentify":
                     self._summary.files_now += len(result.rows)
                     self._summary.bytes_now += result.size
 
     def _record(self, result: JobResult) -> int:
         """Note what became of files, in the audit log too; how many failed."""
+        self._remove_outputs(path for path, row in result.rows if row[1] != "written")
         failures = self._note(result)
         self._audit.append(row for _, row in result.rows)
         return failures
 
     def _note(self, result: JobResult) -> int:
         """Note what became of files; how many failed. Too many failures, or a fault of the machine, end the run."""
-        self._remove_outputs(path for path, row in result.rows if row[1] != "written")
         self._ledger.done(result.rows, result.hits)
         failures = sum(row[1] == "failed" for _, row in result.rows)
         self._failures += failures
@@ -205,7 +238,7 @@ class _Run:
         return not self._summary.interrupted and not self._summary.stopped
 
     @contextmanager
-    def _signals_heeded(self) -> Iterator[None]:
+    def signals_heeded(self) -> Iterator[None]:
         """The first signal lets the jobs under way finish, the second stops at once."""
 
         def heed(_number: int, _frame: FrameType | None) -> None:
@@ -223,7 +256,21 @@ class _Run:
                 signal.signal(number, handler)
 
 
-_KILLED = FileError("worker-died", "the file ended its worker process twice")
+_KILLED = FileError("worker-died", "the file ended its worker process again and again, or took too long")
+_COLLIDING = FileError("name-collision", "OUT takes its name for that of another file")
+
+
+@contextmanager
+def _pool(options: Options, setting: Setting, work: str) -> Iterator[Pool]:
+    """The workers that the run was asked to use."""
+    if not options.scheduler:
+        with local_pool(options.jobs, setting) as pool:
+            yield pool
+        return
+    from deid_batch.daskpool import dask_pool  # noqa: PLC0415 - needs an extra
+
+    with dask_pool(options.scheduler, setting, os.path.abspath(work)) as pool:
+        yield pool
 
 
 def _reason_of(entry: Passed) -> FileError:
@@ -247,7 +294,7 @@ def _settled(config: Config, options: Options, ledger: Ledger, summary: Summary)
 
 def _marks(options: Options, rules: RuleSet) -> dict[str, bytes]:
     """What must be the same in all runs into one OUT, in forms that give no key away."""
-    written = repr([(rule.selector, rule.method) for rule in rules.rules])
+    written = repr([(rule.selector, rule.method, rule.when) for rule in rules.rules])
     keys = [crypto.fingerprint(rules.uid_key)]
     keys += [crypto.fingerprint(key) for rule in rules.rules if (key := getattr(rule.method, "key", b""))]
     return {
@@ -267,7 +314,7 @@ def _check_agreement(marks: Mapping[str, bytes], options: Options, ledger: Ledge
         ledger.clear()
     elif differing := [name for name, mark in marks.items() if earlier[name] not in (None, mark)]:
         what = ", ".join(differing)
-        raise UsageError(f"OUT was begun with another {what}; use the same, another OUT, or --overwrite")
+        raise UsageError(f"OUT was begun with a different {what}; use the same again, another OUT, or --overwrite")
 
 
 def _unlink_in(out: bytes, paths: Iterable[bytes]) -> None:
@@ -295,4 +342,5 @@ def _sum_up(ledger: Ledger, rules: RuleSet, summary: Summary) -> None:
     summary.totals = ledger.totals()
     summary.remaining = ledger.remaining()
     summary.failures = ledger.failures()
-    summary.unmatched = [f"{rule.place} {rule.written}" for i, rule in enumerate(rules.rules) if not hits[i]]
+    never = [rule for number, rule in enumerate(rules.rules) if not hits[number]]
+    summary.unmatched = [f"{rule.place} {rule.written} {rule.method.name}" for rule in never]

@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from deid_batch import __version__
 from deid_batch.errors import DeidBatchError, SourceError, StoppedEarly, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,7 +26,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="De-identify directory trees of DICOM files by rules, in parallel.",
 )
+_CONFIG_HELP = "A config file, or the name of a shipped config."
 _DEMO_CONFIG = "seed-sample"
+Backend = Literal["loky", "dask"]
+_WORK = typer.Option(
+    "--work", help="State of the run: ledger, keys, audit log.  [default: OUT.deid]", show_default=False
+)
 _JOBS = typer.Option("--jobs", "-j", min=1, help="Worker processes.  [default: usable cores]", show_default=False)
 
 
@@ -70,12 +78,9 @@ def _root(
 def run(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The directory tree (or one file) to de-identify.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Where the de-identified tree goes.")],
-    config: Annotated[str, typer.Option("--config", "-c", help="A config file, or the name of a shipped config.")],
+    config: Annotated[str, typer.Option("--config", "-c", help=_CONFIG_HELP)],
     jobs: Annotated[int | None, _JOBS] = None,
-    work: Annotated[
-        Path | None,
-        typer.Option(help="State of the run: ledger, keys, audit log.  [default: OUT.deid]", show_default=False),
-    ] = None,
+    work: Annotated[Path | None, _WORK] = None,
     audit: Annotated[
         Path | None,
         typer.Option(help="The audit log (CSV).  [default: audit.csv in the work directory]", show_default=False),
@@ -89,20 +94,28 @@ def run(
     max_failures: Annotated[
         int | None, typer.Option(min=0, help="Stop once more than this many files have failed.")
     ] = None,
+    file_timeout: Annotated[
+        float, typer.Option(min=0, help="Give up a file that takes more than this many seconds; 0: never.")
+    ] = 1800,
+    verify_outputs: Annotated[
+        bool, typer.Option("--verify-outputs", help="Read what was written earlier, and do again what has changed.")
+    ] = False,
+    backend: Annotated[Backend, typer.Option(help="Who does the work: processes here, or a Dask cluster.")] = "loky",
+    scheduler: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="The Dask scheduler, such as tcp://host:8786.")
+    ] = "",
     no_progress: Annotated[bool, typer.Option("--no-progress", help="Show no progress.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say in the summary what failed where.")] = False,
 ) -> None:
     """De-identify SOURCE into OUT. A second time it continues: finished files are not done again."""
-    from rich.console import Console
-
     from deid_batch.batch import Options, run_batch
     from deid_batch.config import load_config
     from deid_batch.config.keys import with_keys_of
     from deid_batch.progress import Progress
     from deid_batch.summary import shown_summary
 
-    work_path = str(work) if work else f"{_named(out)}.deid"
+    work_path = _work_of(out, work)
     options = Options(
         source=str(source),
         out=str(out),
@@ -113,8 +126,13 @@ def run(
         dry_run=dry_run,
         strict=validate_output,
         max_failures=max_failures,
+        file_timeout=file_timeout,
+        verify_outputs=verify_outputs,
+        scheduler=scheduler,
     )
     with _errors_told():
+        if (backend == "dask") != bool(scheduler):
+            raise UsageError("--backend dask and --scheduler ADDRESS go together")
         loaded = load_config(config)
         if keys:
             loaded = with_keys_of(loaded, str(keys))
@@ -122,7 +140,7 @@ def run(
             _tell(*loaded.warnings)
         summary = run_batch(loaded, options, Progress(shown=not (no_progress or quiet)))
         if not quiet:
-            Console().print(shown_summary(summary, options, verbose=verbose), crop=False)
+            _print(shown_summary(summary, options, verbose=verbose))
     if summary.stopped:
         _tell(f"stopped: {summary.stopped}; run the same command again to continue")
     elif summary.interrupted:
@@ -130,6 +148,86 @@ def run(
     elif summary.exit_code == SourceError.exit_code:
         _tell("SOURCE holds no DICOM file")
     raise typer.Exit(summary.exit_code)
+
+
+@app.command()
+def status(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The OUT of a run.")],
+    work: Annotated[Path | None, _WORK] = None,
+) -> None:
+    """Show how far a run is, while it goes on or afterwards; it is not disturbed."""
+    from deid_batch.status import status_of
+    from deid_batch.summary import shown_status
+
+    with _errors_told():
+        found = status_of(_work_of(out, work))
+    _print(shown_status(found))
+
+
+@app.command()
+def check(config: Annotated[str, typer.Argument(metavar="CONFIG", help=_CONFIG_HELP)]) -> None:
+    """Print every problem of a config with its place, then its rules in order."""
+    from deid_batch.config import read_config
+    from deid_batch.views import rules_table
+
+    with _errors_told():
+        reading = read_config(config)
+    for line in reading.lines:
+        typer.echo(line)
+    if reading.config is None:
+        raise typer.Exit(UsageError.exit_code)
+    _print(rules_table(reading.name, reading.config.rules))
+
+
+@app.command()
+def explain(
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help=_CONFIG_HELP)],
+    elements: Annotated[list[str], typer.Argument(metavar="TAG", help="Tags, keywords or paths of elements.")],
+    creator: Annotated[str | None, typer.Option(help="The private creator of the elements.")] = None,
+    vr: Annotated[str | None, typer.Option(help="The VR that the file gives, if not the dictionary's.")] = None,
+) -> None:
+    """Say which rule decides an element, and which come too late."""
+    from deid_batch.config import load_config
+    from deid_batch.rules import RuleSet
+    from deid_batch.views import explanation
+
+    with _errors_told():
+        rules = RuleSet(load_config(config).rules)
+        for element in elements:
+            typer.echo(explanation(rules, element, creator, vr))
+
+
+@app.command()
+def preview(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The DICOM file to look at.")],
+    config: Annotated[str, typer.Option("--config", "-c", help=_CONFIG_HELP)],
+    keys: Annotated[Path | None, typer.Option(help="A file of keys, as keygen makes it.")] = None,
+    show_values: Annotated[bool, typer.Option("--show-values", help="Show the original values too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Show before and after of each element of one file that changes; nothing is written."""
+    from deid_batch.preview import changes_of
+    from deid_batch.views import changes_json, changes_table
+
+    with _errors_told():
+        changes, rules, drawn = changes_of(str(file), config, str(keys) if keys else None)
+    if as_json:
+        typer.echo(changes_json(changes, rules, show_values=show_values))
+    else:
+        _print(changes_table(changes, rules, show_values=show_values))
+    if drawn:
+        _tell(f"keys drawn at random for this preview: {', '.join(drawn)}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the config, for editors."""
+    import json
+
+    from deid_batch.config.schema import config_schema
+
+    with _errors_told():
+        typer.echo(json.dumps(config_schema(), indent=2, ensure_ascii=False))
 
 
 @app.command()
@@ -172,10 +270,11 @@ def demo(
         typer.echo("".join(islice(log, 4)), nl=False)
 
 
-def _named(out: Path) -> str:
-    """OUT by its own name, even where it was written as `.`."""
+def _work_of(out: Path, work: Path | None) -> str:
+    """The work directory: beside OUT by its own name, even where it was written as `.`, if nothing else is said."""
     path = os.path.normpath(out)
-    return os.path.abspath(path) if os.path.basename(path) in (".", "..") else path
+    named = os.path.abspath(path) if os.path.basename(path) in (".", "..") else path
+    return str(work) if work else f"{named}.deid"
 
 
 def usable_cores() -> int:
@@ -199,6 +298,13 @@ def _errors_told() -> Iterator[None]:
     except KeyboardInterrupt:
         _tell("stopped at once; run the same command again to continue")
         raise typer.Exit(130) from None
+
+
+def _print(what: RenderableType) -> None:
+    from rich.console import Console
+
+    wide = sys.stdout.isatty() or "COLUMNS" in os.environ
+    Console(width=None if wide else 120).print(what, crop=False)
 
 
 def _tell(*lines: str) -> None:

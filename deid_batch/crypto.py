@@ -12,9 +12,6 @@ from collections.abc import Mapping
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
-PURPOSES = ("dateshift", "cryptohash", "encrypt", "uid", "perturb")
-"""What keys are for; each purpose has its own."""
-
 WEAK_BELOW = 16
 """Given keys shorter than this many bytes are called weak."""
 

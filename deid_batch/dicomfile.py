@@ -12,21 +12,25 @@ import os
 import re
 import stat
 import zlib
+from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from deid_batch import filemeta
-from deid_batch.engine import Deidentifier, Tail, Walk, read_instance
+from deid_batch.engine import CompiledRules, Tail, Touch, Walk, read_instance
 from deid_batch.errors import FileError, NeedMore, OddEncoding, OutputError, SetAside, Skipped, Unreadable
 from deid_batch.filemeta import FileMeta
 from deid_batch.methods import Instance
 from deid_batch.oddfile import reencode
+from deid_batch.rules import Values
 from deid_batch.wire import SEQUENCE_DELIMITATION, UNDEFINED, Encoding, read_item, tag_name
 
 MAX_HEAD = 256 << 20
 """The most bytes of one file that are held in memory."""
 _FIRST_WINDOW = 64 << 10
+_WIDEST_FIRST_WINDOW = 1 << 20
+"""A window that one file needed is what the next one begins with, within these bounds."""
 _PROBE_WINDOW = 8 << 10
 _BLOCK = 1 << 20
 
@@ -105,25 +109,25 @@ class _Memory:
         return self._data[start : start + count]
 
 
-class _Sink:
-    """An output file: written in order, with its length and digest; deflated from a point on, if so begun."""
+class Sink(ABC):
+    """Where a file goes: written in order, with its length and digest; deflated from a point on, if so begun."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
         """Forget all that was written."""
-        os.ftruncate(self._fd, 0)
-        os.lseek(self._fd, 0, os.SEEK_SET)
+        self.clear()
         self.written = 0
         self.digest = hashlib.sha256()
         self._deflate: zlib._Compress | None = None
 
     def begin_deflate(self) -> None:
+        """Deflate what is written from now on. (PS3.5 A.5)"""
         self._deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
 
     def write(self, data: bytes) -> None:
+        """Add bytes at the end."""
         self._put(self._deflate.compress(data) if self._deflate else data)
 
     def finish(self) -> None:
@@ -143,43 +147,99 @@ class _Sink:
 
     def _put(self, data: bytes) -> None:
         self.digest.update(data)
+        self.put(data)
+        self.written += len(data)
+
+    @abstractmethod
+    def put(self, data: bytes) -> None:
+        """Take bytes in."""
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Lose all bytes."""
+
+
+class FileSink(Sink):
+    """An open file."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        super().__init__()
+
+    def put(self, data: bytes) -> None:
         view = memoryview(data)
         try:
             while view:
-                view = view[os.write(self._fd, view) :]
+                view = view[os.write(self._descriptor, view) :]
         except OSError as error:
             raise OutputError(error.errno, os.strerror(error.errno or 0)) from None
-        self.written += len(data)
+
+    def clear(self) -> None:
+        os.ftruncate(self._descriptor, 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+
+
+class MemorySink(Sink):
+    """Bytes in memory."""
+
+    def put(self, data: bytes) -> None:
+        self.data += data
+
+    def clear(self) -> None:
+        self.data = bytearray()
+
+
+class NoSink(Sink):
+    """Nothing is kept."""
+
+    def put(self, data: bytes) -> None:
+        pass
+
+    def clear(self) -> None:
+        pass
 
 
 def probe(path: str | bytes) -> Instance:
     """A file's identity. Raises Skipped for what is no DICOM instance, Unreadable for what can't be read."""
     with _File(path) as file:
         try:
-            instance, _ = _identified(*_opened(file), _PROBE_WINDOW)
+            return _identified(*_opened(file, _PROBE_WINDOW), _PROBE_WINDOW)[0]
         except OddEncoding as odd:
-            instance, _ = _identified(*_opened(_Memory(reencode(_whole(file), odd))), _PROBE_WINDOW)
-        return instance
+            plain = _Memory(reencode(_whole(file), odd))
+            return _identified(*_opened(plain, _PROBE_WINDOW), _PROBE_WINDOW)[0]
 
 
-def rewrite(path: str | bytes, out: int, deidentifier: Deidentifier) -> Rewritten:
-    """Write a file's de-identified form to the open, empty file `out`. What can't be done raises FileError."""
+def rewrite(path: str | bytes, sink: Sink, compiled: CompiledRules, trace: list[Touch] | None = None) -> Rewritten:
+    """Write a file's de-identified form to `sink`, and to `trace` what was treated. FileError: it can't be done."""
     with _File(path) as file:
-        sink = _Sink(out)
-        try:
-            rewritten = _deidentified(*_opened(file), sink, deidentifier)
-        except OddEncoding as odd:
-            sink.reset()
-            source = _Memory(reencode(_whole(file), odd))
-            rewritten = replace(_deidentified(*_opened(source), sink, deidentifier), detail="re-encoded")
+        rewritten = _rewritten(file, sink, compiled, trace)
         if file.changed():
             raise FileError("changed", "the file was written to while it was read")
         return replace(rewritten, bytes_in=file.size)
 
 
-def _opened(source: Source) -> tuple[Source, FileMeta]:
+def rewrite_bytes(data: bytes, compiled: CompiledRules) -> bytes:
+    """The de-identified form of a file's bytes. What can't be done raises FileError."""
+    sink = MemorySink()
+    _rewritten(_Memory(data), sink, compiled, None)
+    return bytes(sink.data)
+
+
+def _rewritten(source: Source, sink: Sink, compiled: CompiledRules, trace: list[Touch] | None) -> Rewritten:
+    try:
+        return replace(_deidentified(*_opened(source, compiled.window), sink, compiled, trace), bytes_in=source.size)
+    except OddEncoding as odd:
+        sink.reset()
+        if trace is not None:
+            trace.clear()
+        plain = _Memory(reencode(_whole(source), odd))
+        rewritten = _deidentified(*_opened(plain, compiled.window), sink, compiled, trace)
+        return replace(rewritten, bytes_in=source.size, detail="re-encoded")
+
+
+def _opened(source: Source, window: int) -> tuple[Source, FileMeta]:
     """The source in the form that the walk reads, and its File Meta Information."""
-    data = source.read(0, _FIRST_WINDOW)
+    data = source.read(0, window)
     try:
         meta = filemeta.read(data)
     except NeedMore:
@@ -196,41 +256,47 @@ def _opened(source: Source) -> tuple[Source, FileMeta]:
     return source, meta
 
 
-def _identified(source: Source, meta: FileMeta, window: int) -> tuple[Instance, Encoding]:
-    """(identity, encoding); the window grows until the identity is in it."""
+def _identified(
+    source: Source, meta: FileMeta, window: int, also: frozenset[int] = frozenset()
+) -> tuple[Instance, dict[int, Values], Encoding]:
+    """(identity, values of the attributes in `also`, encoding); the window grows until they are in it."""
     while True:
         data = source.read(0, window)
         encoding = filemeta.encoding_of(meta, data)
         try:
-            instance = read_instance(data, meta.start, encoding, partial=len(data) < source.size)
+            partial = len(data) < source.size
+            instance, values = read_instance(data, meta.start, encoding, also, partial=partial)
         except NeedMore:
             window = _wider(window, source)
             continue
         if not (instance.sop_class_uid and instance.sop_instance_uid):
             raise FileError("no-sop-uid", "SOP Class UID or SOP Instance UID is missing")
-        return instance, encoding
+        return instance, values, encoding
 
 
-def _deidentified(source: Source, meta: FileMeta, sink: _Sink, deidentifier: Deidentifier) -> Rewritten:
-    instance, encoding = _identified(source, meta, _FIRST_WINDOW)
-    for scope in sorted(deidentifier.rules.required_scopes):
+def _deidentified(
+    source: Source, meta: FileMeta, sink: Sink, compiled: CompiledRules, trace: list[Touch] | None
+) -> Rewritten:
+    rules = compiled.rules
+    instance, values, encoding = _identified(source, meta, compiled.window, rules.condition_tags)
+    for scope in sorted(rules.required_scopes):
         if not instance.scope_uid(scope):
             raise SetAside("no-scope-uid", f"the file has no UID of the scope {scope}")
-    walk = Walk(deidentifier, instance, encoding)
-    tail = _fed(walk, source, 0, meta.start)
+    walk = Walk(compiled, instance, encoding, rules.variant(values), trace)
+    tail = _fed(walk, compiled, source, 0, meta.start)
     syntax = meta.transfer_syntax_uid or filemeta.syntax_of(encoding)
     if walk.is_encapsulated and not meta.transfer_syntax_uid:
         raise FileError("unknown-transfer-syntax", "encapsulated data without a Transfer Syntax UID")
     sink.write(filemeta.write(walk.sop_class_uid, walk.sop_instance_uid, syntax))
     if syntax in _DEFLATED:
         sink.begin_deflate()
-    sink.write(walk.taken())
     while tail is not None:
         stop = _end_of_tail(source, tail, encoding)
         if tail.is_kept:
+            sink.write(walk.taken())
             sink.splice(source, tail.start, stop)
-        tail = _fed(walk, source, stop, 0)
-        sink.write(walk.taken())
+        tail = _fed(walk, compiled, source, stop, 0)
+    sink.write(walk.taken())
     sink.finish()
     return Rewritten(
         bytes_in=source.size,
@@ -238,23 +304,25 @@ def _deidentified(source: Source, meta: FileMeta, sink: _Sink, deidentifier: Dei
         sha256=sink.digest.hexdigest(),
         sop_class_uid=walk.sop_class_uid,
         transfer_syntax_uid=syntax,
-        scope_id=deidentifier.scope_id(instance),
+        scope_id=compiled.scope_id(instance),
         counts=walk.counts,
         hits=walk.hits,
         warnings=walk.warnings,
     )
 
 
-def _fed(walk: Walk, source: Source, base: int, pos: int) -> Tail | None:
+def _fed(walk: Walk, compiled: CompiledRules, source: Source, base: int, pos: int) -> Tail | None:
     """Walk the source from `base + pos` on, in a window that grows until it is wide enough."""
-    window = _FIRST_WINDOW
+    window = min(compiled.window, MAX_HEAD)
     while True:
         data = source.read(base, window)
         try:
             tail = walk.feed(data, pos, partial=base + len(data) < source.size)
-            return tail and tail._replace(start=base + tail.start)
         except NeedMore:
             window = _wider(window, source, base)
+            continue
+        compiled.window = min(window, _WIDEST_FIRST_WINDOW)
+        return tail and tail._replace(start=base + tail.start)
 
 
 def _end_of_tail(source: Source, tail: Tail, encoding: Encoding) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from pydicom._dicom_dict import DicomDictionary
+from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
 from pydicom.datadict import dictionary_keyword, dictionary_VM, dictionary_VR, private_dictionary_VR, tag_for_keyword
 
 from deid_batch.wire import VRS, tag_name
@@ -78,12 +78,24 @@ def _tags_by_folded_keyword() -> dict[str, int]:
     return {entry[4].casefold(): tag for tag, entry in DicomDictionary.items() if entry[4]}
 
 
+def is_known(tag: int) -> bool:
+    """Whether the dictionary has a public attribute of this tag."""
+    return vr_of(tag) != "UN" or name_of(tag) != tag_name(tag)
+
+
 def known_keywords() -> list[str]:
     """All keywords of the dictionary, for the nearest name to a mistyped one."""
-    return [entry[4] for entry in DicomDictionary.values() if entry[4]]
+    entries = [*DicomDictionary.values(), *RepeatersDictionary.values()]
+    return [entry[4] for entry in entries if entry[4]]
+
+
+def mask_of_keyword(keyword: str) -> str | None:
+    """The mask of a repeating group's keyword, such as `60xx3000`. (PS3.5 7.6)"""
+    folded = keyword.casefold()
+    return next((mask for mask, entry in RepeatersDictionary.items() if entry[4].casefold() == folded), None)
 
 
 def tag_of_keyword(keyword: str) -> int | None:
     """The tag of a keyword, written in any case."""
-    tag = tag_for_keyword(keyword)
+    tag = tag_for_keyword(keyword) if keyword else None  # pydicom has attributes whose keyword is ""
     return tag if tag is not None else _tags_by_folded_keyword().get(keyword.casefold())

@@ -6,7 +6,6 @@ This is the only code that changes the bytes of a data set. What it does not tou
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from deid_batch import dictionary
@@ -15,10 +14,10 @@ from deid_batch.errors import BadValue, NeedMore, OddEncoding, Unreadable
 from deid_batch.methods import Change, Element, Instance
 from deid_batch.methods.base import Place
 from deid_batch.methods.refreshuid import new_uid
-from deid_batch.plans import FIXED, PLAIN_FORM, PRIVATE, SHORT_FORM, SPECIAL, TEXT, Plan, Plans
-from deid_batch.rules import RuleSet
+from deid_batch.plans import FIXED, PLAIN_FORM, PRIVATE, SHORT_FORM, SPECIAL, TEXT, Ground, Plan, Plans
+from deid_batch.rules import RuleSet, Values, Variant
 from deid_batch.values import text, uids
-from deid_batch.values.text import has_foreign_bytes
+from deid_batch.values.text import find_control, has_foreign_bytes
 from deid_batch.wire import (
     IMPLICIT_LITTLE,
     ITEM_DELIMITATION,
@@ -33,62 +32,117 @@ from deid_batch.wire import (
     Encoding,
     end_of_fragments,
     end_of_items,
-    end_of_value,
     looks_like_items,
-    read_header,
     read_item,
     tag_name,
+    top_level_values,
 )
-
-COLUMNS = (
-    "kept", "redacted", "removed", "dateshifted", "cryptohashed", "encrypted", "perturbed", "substituted",
-    "uids_refreshed", "cleaned",
-)  # fmt: skip
-"""What elements are counted under; the audit log has a column for each."""
 
 SOP_CLASS_UID, SOP_INSTANCE_UID = 0x00080016, 0x00080018
 _CHARSET, _PIXEL_REPRESENTATION, _TRAILING_PADDING = 0x00080005, 0x00280103, 0xFFFCFFFC
-_LAST_OF_IDENTITY = 0x0020000E
-_MAX_CACHED_VALUE, _MAX_CACHED = 1024, 4096
+_MAX_CACHED_VALUE, _MAX_CACHED, _MAX_GROUNDS, _MAX_REMEMBERED = 1024, 4096, 1024, 2048
 
 
 class Tail(NamedTuple):
     """A long value that stays as it is (or goes whole) and need not be looked at: `length` may be UNDEFINED."""
 
+    tag: int
     start: int
     length: int
     is_kept: bool
 
 
-@dataclass(slots=True)
+class Touch(NamedTuple):
+    """An element that was treated: `before` and `after` are its value, None for a sequence and for what went.
+
+    `rule` is None for a private creator that went with its block.
+    """
+
+    place: Place
+    tag: int
+    vr: str
+    rule: int | None
+    charset: bytes
+    little: bool
+    before: bytes | None
+    after: bytes | None
+
+
+class Blocks:
+    """The private blocks of a data set or item, each called by the tag of its creator. (PS3.5 7.8.1)"""
+
+    __slots__ = ("creators", "gone", "met", "slots")
+
+    def __init__(self) -> None:
+        self.creators: dict[int, str] = {}
+        self.met: Counter[int] = Counter()
+        self.gone: Counter[int] = Counter()
+        """How many elements there were, and how many went."""
+        self.slots: dict[int, tuple[int, Plan]] = {}
+        """Creators whose fate depends on their block: where they stand in what is written."""
+
+    def copy(self) -> Blocks:
+        """The same, beyond the reach of later changes."""
+        copied = Blocks()
+        copied.creators = dict(self.creators)
+        copied.met, copied.gone, copied.slots = self.met.copy(), self.gone.copy(), dict(self.slots)
+        return copied
+
+
 class Frame:
     """The data set or item that is being walked, and what holds in it."""
 
-    encoding: Encoding
-    plans: Plans
-    charset: bytes = b""
-    place: Place = ()
-    depth: int = 0
-    delimited: bool = False
-    signed: bool = False
-    last_tag: int = -1
-    creators: dict[int, str] = field(default_factory=dict)
+    __slots__ = (
+        "blocks", "charset", "delimited", "depth", "encoding", "ground", "last_tag", "place", "plans", "written",
+    )  # fmt: skip
+
+    def __init__(
+        self, ground: Ground, plans: Plans, charset: bytes = b"", place: Place = (), depth: int = 0, *, delimited: bool
+    ) -> None:
+        self.ground = ground
+        self.encoding = ground.encoding
+        self.plans = plans
+        self.charset = charset
+        self.place = place
+        self.depth = depth
+        self.delimited = delimited
+        self.last_tag = -1
+        self.written = 0
+        """How many pieces had been written, and wait, when the walk came here."""
+        self.blocks: Blocks | None = None
+
+    def private_blocks(self) -> Blocks:
+        """Its private blocks."""
+        if self.blocks is None:
+            self.blocks = Blocks()
+        return self.blocks
+
+    def copy(self) -> Frame:
+        """The same, beyond the reach of later changes."""
+        copied = Frame(self.ground, self.plans, self.charset, self.place, self.depth, delimited=self.delimited)
+        copied.last_tag, copied.written = self.last_tag, self.written
+        copied.blocks = self.blocks and self.blocks.copy()
+        return copied
 
 
-class Deidentifier:
+class CompiledRules:
     """A rule set made ready for the work of one process."""
 
     def __init__(self, rules: RuleSet, *, strict: bool = False) -> None:
         self.rules = rules
         self.strict = strict
-        self._plans: dict[tuple[Encoding, bool], Plans] = {}
+        self.window = 64 << 10
+        """How many bytes of a file to begin with; a matter of speed alone."""
+        self._plans: dict[Ground, Plans] = {}
 
-    def plans(self, encoding: Encoding, signed: bool) -> Plans:
-        """The compiled decisions for an encoding."""
-        key = encoding, signed
-        if key not in self._plans:
-            self._plans[key] = Plans(self.rules, encoding, signed=signed)
-        return self._plans[key]
+    def plans(self, ground: Ground) -> Plans:
+        """The compiled decisions on this ground."""
+        plans = self._plans.get(ground)
+        if plans is None:
+            if len(self._plans) >= _MAX_GROUNDS:
+                self._plans.clear()
+            plans = self._plans[ground] = Plans(self.rules, ground)
+        return plans
 
     def scope_id(self, instance: Instance) -> str:
         """16 hex digits that files of one scope have in common and that tell nothing else; "" without a scope UID."""
@@ -96,36 +150,42 @@ class Deidentifier:
         return derive(self.rules.uid_key, "scope", uid.encode()).hex()[:16] if uid else ""
 
 
-def read_instance(data: bytes, pos: int, encoding: Encoding, *, partial: bool) -> Instance:
-    """The identity of the instance whose data set begins at `pos`; nothing but the top level is looked at.
+def read_instance(
+    data: bytes, pos: int, encoding: Encoding, also: frozenset[int] = frozenset(), *, partial: bool
+) -> tuple[Instance, dict[int, Values]]:
+    """The identity of the instance whose data set begins at `pos`, and the values of the attributes in `also`.
 
-    `partial` says that the file goes on behind `data`.
+    Nothing but the top level is looked at. `partial` says that the file goes on behind `data`.
     """
-    found: dict[int, bytes] = {}
-    end = len(data)
-    while (partial or end - pos >= 8) and data[pos : pos + 8] != bytes(8):
-        header = read_header(data, pos, end, encoding)
-        if header.tag > _LAST_OF_IDENTITY:
-            break
-        pos = end_of_value(data, header, end, encoding)
-        if header.tag in _IDENTITY:
-            found[header.tag] = data[header.start : pos]
+    wanted = _IDENTITY | also
+    found = top_level_values(data, pos, encoding, wanted, max(wanted), partial=partial)
     charset = found.get(_CHARSET, b"")
-    patient = [_patient_text(found.get(tag, b""), charset) for tag in (0x00100021, 0x00100020)]
+    patient = [_plain_text(found.get(tag, b""), charset) for tag in (0x00100021, 0x00100020)]
     uid = {tag: uids.text_of(value) for tag, value in found.items()}
-    return Instance(
+    instance = Instance(
         uid.get(SOP_CLASS_UID, ""),
         uid.get(SOP_INSTANCE_UID, ""),
         uid.get(0x0020000D, ""),
         uid.get(0x0020000E, ""),
         "\0".join(patient) if patient[1] else "",
     )
+    return instance, {tag: _values(found[tag], tag, charset) for tag in also & found.keys()}
 
 
 _IDENTITY = frozenset({_CHARSET, SOP_CLASS_UID, SOP_INSTANCE_UID, 0x00100020, 0x00100021, 0x0020000D, 0x0020000E})
 
 
-def _patient_text(raw: bytes, charset: bytes) -> str:
+def _values(raw: bytes, tag: int, charset: bytes) -> Values:
+    """An attribute's values as text, without blanks around them; none where it is empty or no text."""
+    try:
+        values = text.split(raw, dictionary.effective_vr(tag, "", None), charset)
+    except BadValue:
+        return ()
+    return tuple(value.strip() for value in values if value.strip())
+
+
+def _plain_text(raw: bytes, charset: bytes) -> str:
+    """The text of an LO without blanks around it."""
     try:
         return text.decode(raw, "LO", charset).strip("\0 ")
     except BadValue:
@@ -135,15 +195,25 @@ def _patient_text(raw: bytes, charset: bytes) -> str:
 class Walk:
     """The walk over one data set, and what was done: `counts` by column, `hits` by rule."""
 
-    def __init__(self, deidentifier: Deidentifier, instance: Instance, encoding: Encoding) -> None:
-        self._deidentifier = deidentifier
+    def __init__(
+        self,
+        compiled: CompiledRules,
+        instance: Instance,
+        encoding: Encoding,
+        variant: Variant = (),
+        trace: list[Touch] | None = None,
+    ) -> None:
+        self._trace = trace
+        self._compiled = compiled
         self._instance = instance
-        self._top = Frame(encoding, deidentifier.plans(encoding, signed=False))
+        ground = Ground(encoding, variant=variant)
+        self._top = Frame(ground, compiled.plans(ground), delimited=False)
         self._partial = False
         self._tail: Tail | None = None
         self._out: list[bytes] = []
         self.is_encapsulated = False
-        self.counts: Counter[str] = Counter()
+        self._kept = self._decided = 0
+        self._counts: Counter[str] = Counter()
         self.hits: Counter[int] = Counter()
         self.warnings = 0
         self.sop_class_uid = instance.sop_class_uid
@@ -157,23 +227,36 @@ class Walk:
         """
         self._partial = partial
         self._tail = None
-        before = replace(self._top, creators=dict(self._top.creators))
-        counted = self.counts.copy(), self.hits.copy(), self.warnings
+        before = self._top.copy() if partial else self._top
+        counted = (self._kept, self._counts.copy(), self.hits.copy(), self.warnings) if partial else None
+        touched = len(self._trace or ())
         try:
             chunks, _ = self._data_set(data, pos, len(data), self._top)
             if partial and self._tail is None:  # the bytes at hand end with an element, but the file goes on
                 raise NeedMore
         except NeedMore:
             self._top = before
-            self.counts, self.hits, self.warnings = counted
+            if counted:
+                self._kept, self._counts, self.hits, self.warnings = counted
+            if self._trace is not None:
+                del self._trace[touched:]
             raise
         self._out.extend([data[pos:]] if chunks is None else chunks)
+        if self._top.blocks:
+            self._settle_creators(self._out, self._top.blocks, self._top)
+        self._top.written = len(self._out)
         return self._tail
 
+    @property
+    def counts(self) -> Counter[str]:
+        """Elements by the column that they are counted under."""
+        return self._counts + Counter(kept=self._kept)
+
     def taken(self) -> bytes:
-        """What is to be written for the elements walked since this was last asked."""
+        """What is to be written since this was last asked. Ask before a kept tail, and at the end."""
         taken = b"".join(self._out)
         self._out.clear()
+        self._top.written = 0
         return taken
 
     def _data_set(  # noqa: C901, PLR0912, PLR0915 - the hot loop
@@ -215,11 +298,14 @@ class Walk:
                 break
             last_tag = tag
             if kind == PRIVATE:
-                kind, _, _, plan = plans.private(header, tag, frame.creators.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF))
+                block = tag & 0xFFFF0000 | tag >> 8 & 0xFF
+                blocks = frame.blocks or frame.private_blocks()
+                kind, _, _, plan = plans.private(header, tag, blocks.creators.get(block))
+                blocks.met[block] += 1
             stop = start + length
             if stop <= end and kind < SPECIAL:
                 if kind == TEXT:
-                    if has_foreign_bytes(data, start, stop):
+                    if find_control(data, start, stop) and has_foreign_bytes(data, start, stop):
                         raise _swallowing(tag)
                 elif kind == FIXED and plan.is_swallowing(data, start, stop):
                     raise _swallowing(tag)
@@ -238,13 +324,22 @@ class Walk:
                 break
             replacement, stop = self._element(data, pos, start, length, end, plan, frame)
             plans = frame.plans
-            if replacement is not None:
+            if frame.blocks and tag in frame.blocks.slots:
+                out.append(data[run:pos])
+                frame.blocks.slots[tag] = frame.written + len(out), plan
+                out.append(data[pos:stop] if replacement is None else replacement)
+                run = stop
+            elif replacement is not None:
+                if not replacement and tag >> 16 & 1:
+                    frame.private_blocks().gone[block_of(tag)] += 1
                 out.append(data[run:pos])
                 out.append(replacement)
                 run = stop
             pos = stop
         frame.last_tag = last_tag
-        self.counts["kept"] += kept
+        self._kept += kept
+        if frame.depth and frame.blocks:
+            self._settle_creators(out, frame.blocks, frame)
         if not out:
             return None, pos
         out.append(data[run:pos])
@@ -262,16 +357,23 @@ class Walk:
             return False
         if length == UNDEFINED and not _may_be_encapsulated(plan):
             return False
-        return plan.decision is None or plan.decision.method.erases or _is_kept(plan)
+        if _is_kept(plan) and frame.blocks:  # a creator can't be waited with once its neighbour is spliced
+            block = block_of(plan.tag)
+            return not any(tag > block for tag in frame.blocks.slots if tag >> 16 == plan.tag >> 16)
+        return _is_kept(plan) or _erases(plan)
 
     def _before_tail(self, header: bytes, plan: Plan, start: int, length: int) -> bytes:
         """Mark the tail; what is to be written before it."""
         is_dropped = _is_dropped(plan.tag)
-        self._tail = Tail(start, length, _is_kept(plan) and not is_dropped)
+        self._tail = Tail(plan.tag, start, length, _is_kept(plan) and not is_dropped)
         self.is_encapsulated |= length == UNDEFINED
         if is_dropped:
             return b""
-        return header if self._keeps(plan) else self._erased(plan, self._top, plan.vr)
+        if self._keeps(plan):
+            return header
+        erased = self._erased(plan, self._top, plan.vr)
+        self._top.private_blocks().gone[block_of(plan.tag)] += not erased
+        return erased
 
     def _element(
         self, data: bytes, pos: int, start: int, length: int, end: int, plan: Plan, frame: Frame
@@ -292,7 +394,30 @@ class Walk:
             return self._sequence(data, pos, start, length, end, plan, frame)
         value = data[start:stop]
         self._note(plan, value, frame)
+        if dictionary.is_private_creator(tag) and self._compiled.rules.erases_private:
+            frame.private_blocks().slots[tag] = 0, plan
+            if _erases(plan):
+                return None, stop
         return self._value(value, plan, frame), stop
+
+    def _settle_creators(self, out: list[bytes], blocks: Blocks, frame: Frame) -> None:
+        """A creator stays while an element of its block does, and goes with the last one. (PS3.5 7.8.1)
+
+        Those whose block may go on behind the tail stay open.
+        """
+        behind = self._tail.tag if self._tail else 0
+        for tag in [tag for tag in blocks.slots if tag >> 16 != behind >> 16 or tag < block_of(behind)]:
+            slot, plan = blocks.slots.pop(tag)
+            stays = blocks.met[tag] > blocks.gone[tag]
+            if _erases(plan) and not stays:
+                out[slot] = self._erased(plan, frame, plan.vr)
+            elif _erases(plan):
+                self._kept += 1
+            elif blocks.met[tag] and not stays:
+                out[slot] = b""
+                self._counts["removed"] += 1
+                self._touch(plan, frame, None, None, None)
+                self._kept -= _is_kept(plan)
 
     def _note(self, plan: Plan, value: bytes, frame: Frame) -> None:
         """Take in what an element says about those behind it."""
@@ -300,10 +425,11 @@ class Walk:
         if tag == _CHARSET:
             frame.charset = value
         elif tag == _PIXEL_REPRESENTATION:
-            frame.signed = value[:1] == b"\1" if frame.encoding.little else value[1:2] == b"\1"
-            frame.plans = self._deidentifier.plans(frame.encoding, frame.signed)
+            signed = value[:1] == b"\1" if frame.encoding.little else value[1:2] == b"\1"
+            frame.ground = frame.ground._replace(signed=signed)
+            frame.plans = self._compiled.plans(frame.ground)
         elif dictionary.is_private_creator(tag):
-            frame.creators[tag] = value.rstrip(b"\0 ").decode("latin-1")
+            frame.private_blocks().creators[tag] = _plain_text(value, frame.charset)
 
     def _value(self, value: bytes, plan: Plan, frame: Frame) -> bytes | None:
         """What an element of this value becomes; b"" where it goes, None where nothing changed."""
@@ -312,17 +438,19 @@ class Walk:
         if plan.is_swallowing(value, 0, len(value)):
             raise _swallowing(plan.tag)
         if decision is None:
-            self.counts["kept"] += 1
+            self._kept += 1
             return None
         method = decision.method
         self.hits[decision.rule] += 1
+        self._decided += 1
         is_empty = not value.strip(b"\0 ") if is_text else not value
         if is_empty and not method.acts_on_empty:
-            self.counts["kept"] += 1
+            self._kept += 1
             return None
         change = self._change(value, plan, frame)
-        self.counts[method.column] += 1
+        self._counts[method.column] += 1
         self.warnings += change.warnings
+        self._touch(plan, frame, value, change.value, decision.rule)
         if frame.depth == 0 and plan.tag in (SOP_CLASS_UID, SOP_INSTANCE_UID):
             self._note_identity(plan.tag, change.value)
         if change.value is None:
@@ -339,7 +467,7 @@ class Walk:
         if token is not None and (known := plan.cache.get(key)) is not None:
             return known
         element = Element(
-            plan.tag, plan.decision.vr, self._instance, frame.place, frame.charset, little, self._deidentifier.strict
+            plan.tag, plan.decision.vr, self._instance, frame.place, frame.charset, little, self._compiled.strict
         )
         change = method.apply(value, element)
         if token is not None and len(value) <= _MAX_CACHED_VALUE:
@@ -358,7 +486,7 @@ class Walk:
         """Keep the File Meta Information in step with a data set whose identity changes."""
         uid = uids.text_of(value) if value else ""
         if tag == SOP_INSTANCE_UID:
-            key = self._deidentifier.rules.uid_key
+            key = self._compiled.rules.uid_key
             self.sop_instance_uid = uid or new_uid(key, self._instance.sop_instance_uid)
         elif uid:
             self.sop_class_uid = uid
@@ -368,13 +496,21 @@ class Walk:
         assert plan.decision is not None
         method = plan.decision.method
         self.hits[plan.decision.rule] += 1
-        self.counts[method.column] += 1
+        self._decided += 1
+        self._counts[method.column] += 1
         element = Element(plan.tag, vr, self._instance, frame.place, frame.charset, frame.encoding.little)
         change = method.apply(b"", element) if method.erases else method.give_up(element, "no value to treat")
         self.warnings += change.warnings
+        self._touch(plan, frame, None, change.value, plan.decision.rule)
         if change.value is None:
             return b""
         return frame.encoding.element(plan.tag, plan.written_vr, b"")
+
+    def _touch(self, plan: Plan, frame: Frame, before: bytes | None, after: bytes | None, rule: int | None) -> None:
+        """Note what was done, where somebody wants to see it."""
+        if self._trace is not None:
+            little = frame.encoding.little or plan.written_vr == "UN"
+            self._trace.append(Touch(frame.place, plan.tag, plan.vr, rule, frame.charset, little, before, after))
 
     def _keeps(self, plan: Plan) -> bool:
         """Whether a sequence or an encapsulated value stays; a rule that keeps it is counted."""
@@ -382,7 +518,8 @@ class Walk:
             return False
         if plan.decision is not None:
             self.hits[plan.decision.rule] += 1
-        self.counts["kept"] += 1
+            self._decided += 1
+        self._kept += 1
         return True
 
     def _encapsulated(self, data: bytes, start: int, end: int, plan: Plan, frame: Frame) -> tuple[bytes | None, int]:
@@ -405,8 +542,17 @@ class Walk:
         if not self._keeps(plan):
             stop = end_of_items(data, start, end, encoding, frame.depth + 1, delimited=delimited)
             return self._erased(plan, frame, "SQ"), stop
+        raw = b"" if delimited or length > _MAX_REMEMBERED else data[start:end]
+        if raw in plan.untouched:
+            self._kept += plan.untouched[raw]
+            return None, end
+        kept, decided = self._kept, self._decided
         content, stop = self._items(data, start, end, delimited, encoding, plan.tag, frame)
         if content is None:
+            if raw and decided == self._decided:
+                if len(plan.untouched) >= _MAX_CACHED:
+                    plan.untouched.clear()
+                plan.untouched[raw] = self._kept - kept
             return None, stop
         if delimited:
             return data[pos:start] + content, stop
@@ -420,7 +566,12 @@ class Walk:
             raise Unreadable("too-deep", f"sequences nested more than {MAX_DEPTH} deep")
         out: list[bytes] = []
         run, number = pos, 0
-        plans = frame.plans if encoding is frame.encoding else self._deidentifier.plans(encoding, frame.signed)
+        ground = frame.ground
+        if encoding is not ground.encoding:
+            ground = ground._replace(encoding=encoding)
+        if self._compiled.rules.looks_at_paths:
+            ground = ground._replace(path=(*ground.path, tag))
+        plans = frame.plans if ground is frame.ground else self._compiled.plans(ground)
         while delimited or pos < end:
             item_tag, length = read_item(data, pos, end, encoding)
             start = pos + 8
@@ -433,9 +584,8 @@ class Walk:
             item_end = end if open_end else start + length
             if item_end > end:
                 raise self._cut_off(data, end, f"an item of {tag_name(tag)}")
-            item = Frame(
-                encoding, plans, frame.charset, (frame.place, tag, number), frame.depth + 1, open_end, frame.signed
-            )
+            place = frame.place, tag, number
+            item = Frame(ground, plans, frame.charset, place, frame.depth + 1, delimited=open_end)
             chunks, stop = self._data_set(data, start, item_end, item)
             if chunks is not None:
                 out.append(data[run:pos])
@@ -452,6 +602,15 @@ class Walk:
 
 def _is_kept(plan: Plan) -> bool:
     return plan.decision is None or plan.decision.method.name == "keep"
+
+
+def _erases(plan: Plan) -> bool:
+    return plan.decision is not None and plan.decision.method.erases
+
+
+def block_of(tag: int) -> int:
+    """The tag of the creator that a private element's block belongs to. (PS3.5 7.8.1)"""
+    return tag & 0xFFFF0000 | tag >> 8 & 0xFF
 
 
 def _is_dropped(tag: int) -> bool:

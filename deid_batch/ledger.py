@@ -6,13 +6,18 @@ It holds one row per file, the keys drawn at random, and what must not change be
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from deid_batch.audit import COLUMNS
+from deid_batch.audit import COLUMNS, TIME_FORMAT
 
 Fault = sqlite3.DatabaseError
 """What any method raises where the file can't be read or written."""
@@ -28,6 +33,14 @@ CREATE TABLE IF NOT EXISTS file (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS todo ON file (scope, path) WHERE status IS NULL;
 """
+_ENDINGS = re.compile(r"(?<=[^/])[. ]+(?=/|$)")
+_NAMES = """
+DROP TABLE IF EXISTS temp.name;
+CREATE TEMP TABLE name AS SELECT path, folded(path) AS folded FROM file
+    WHERE reason IS NULL OR reason NOT IN ('not-regular', 'link-outside', 'unreadable');
+CREATE INDEX temp.by_folded ON name (folded, path);
+"""
+"""Files by what a file system that folds names makes of theirs; '0' is what comes behind '/'."""
 
 
 class Found(NamedTuple):
@@ -46,10 +59,24 @@ class Todo(NamedTuple):
     size: int
 
 
+class Outcome(NamedTuple):
+    """How many files have a status and a reason, and their sizes in bytes."""
+
+    status: str
+    reason: str | None
+    files: int
+    bytes_in: int | None
+    bytes_out: int | None
+
+
 class Ledger:
     """The state of one OUT. Every method that changes something is one transaction."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, read_only: bool = False) -> None:
+        if read_only:
+            mode = "mode=ro" if os.path.exists(f"{path}-wal") else "immutable=1"  # which leaves no file behind
+            self._db = sqlite3.connect(f"{Path(path).absolute().as_uri()}?{mode}", uri=True, isolation_level=None)
+            return
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -114,10 +141,17 @@ class Ledger:
         query = "SELECT path, bytes_out FROM file WHERE status = 'written' AND path > ? ORDER BY path"
         return self._pages(query, 1)
 
+    def is_written(self, path: bytes) -> bool:
+        """Whether a file was written."""
+        query = "SELECT 1 FROM file WHERE path = ? AND status = 'written'"
+        return self._db.execute(query, (path,)).fetchone() is not None
+
     def reopen(self, paths: Iterable[bytes]) -> None:
         """Let files be done again."""
-        with self._transaction():
-            self._db.executemany(f"UPDATE file SET {_CLEARED} WHERE path = ?", [(path,) for path in paths])
+        remaining = iter(paths)
+        while some := [(path,) for path in islice(remaining, _PAGE)]:
+            with self._transaction():
+                self._db.executemany(f"UPDATE file SET {_CLEARED} WHERE path = ?", some)
 
     def unprobed(self) -> Iterator[bytes]:
         """Paths of files whose scope is not known yet."""
@@ -151,13 +185,42 @@ class Ledger:
         query = f"SELECT path, {columns} FROM file WHERE status IS NOT NULL AND path > ? ORDER BY path"
         return (row[1:] for row in self._pages(query, 1))
 
-    def outcomes(self) -> list[tuple[str, str, int, int, int]]:
-        """(status, reason, files, bytes in, bytes out) of what is done."""
+    def done_since(self, moment: datetime) -> tuple[int, float]:
+        """(files that were done since then, seconds from the first of them until now)."""
+        since = moment.strftime(TIME_FORMAT)
+        query = "SELECT COUNT(*), MIN(time_utc) FROM file WHERE time_utc >= ?"
+        files, first = self._db.execute(query, (since,)).fetchone()
+        if not files:
+            return 0, 0.0
+        began = datetime.strptime(first, TIME_FORMAT).replace(tzinfo=UTC)
+        return files, max((datetime.now(UTC) - began).total_seconds(), 1.0)
+
+    def colliding(self) -> list[bytes]:
+        """Paths that can't be told from an earlier one, or from a folder, where names are alike in whatever case.
+
+        It does not depend on what became of files, so that it is the same in every run.
+        """
+        self._db.create_function("folded", 1, _folded, deterministic=True)
+        self._db.executescript(_NAMES)
+        query = (
+            "SELECT path FROM name AS this WHERE EXISTS "
+            "(SELECT 1 FROM name WHERE folded = this.folded AND path < this.path) OR EXISTS "
+            "(SELECT 1 FROM name WHERE folded > this.folded || '/' AND folded < this.folded || '0') ORDER BY path"
+        )
+        return [row[0] for row in self._db.execute(query)]
+
+    def digests(self) -> Iterator[tuple[bytes, str]]:
+        """(path, digest of its output) of all files that were written."""
+        query = "SELECT path, sha256_out FROM file WHERE status = 'written' AND path > ? ORDER BY path"
+        return self._pages(query, 1)
+
+    def outcomes(self) -> list[Outcome]:
+        """What is done, by status and reason."""
         query = (
             "SELECT status, reason, COUNT(*), SUM(bytes_in), SUM(bytes_out) FROM file WHERE status IS NOT NULL "
             "GROUP BY status, reason ORDER BY status = 'written' DESC, status, reason"
         )
-        return self._db.execute(query).fetchall()
+        return [Outcome(*row) for row in self._db.execute(query)]
 
     def failures(self, most: int = 20) -> list[tuple[str, str, int]]:
         """(reason, detail, files) of what was not written though it is DICOM, the most frequent first."""
@@ -200,3 +263,9 @@ class Ledger:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+
+def _folded(path: bytes) -> str:
+    """What names have in common that some file system takes for the same: case, form, dots and blanks at the end."""
+    name = unicodedata.normalize("NFC", _ENDINGS.sub("", os.fsdecode(path)).casefold())
+    return name.encode("utf-8", "backslashreplace").decode()

@@ -21,11 +21,6 @@ class Job:
     paths: tuple[bytes, ...]
     size: int = 0
 
-    def halves(self) -> list[Job]:
-        """The same files as two jobs; a single file stays one."""
-        middle = len(self.paths) // 2
-        return [Job(part) for part in (self.paths[:middle], self.paths[middle:]) if part]
-
 
 def cut_into_jobs(files: Iterable[Todo], max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES) -> Iterator[Job]:
     """Jobs of at most so many files and, but for single files, so many bytes; `files` come scope by scope.

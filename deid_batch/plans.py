@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from deid_batch import dictionary
 from deid_batch.errors import OddEncoding
 from deid_batch.methods import Change
-from deid_batch.rules import Decision, RuleSet
+from deid_batch.rules import Decision, RuleSet, Variant
 from deid_batch.values import text
 from deid_batch.wire import LONG_VRS, TEXT_VRS, VRS, WORD_SIZE, Encoding, tag_name
 
@@ -32,6 +33,8 @@ class Plan:
     word: int = 1
     longest: int = dictionary.UNLIMITED
     """The size of one value and of all, where the VR has a fixed size."""
+    untouched: dict[bytes, int] = field(default_factory=dict)
+    """For a sequence: values in which no rule decides anything, and how many elements they hold."""
     cache: dict[tuple[bytes, bytes, bool, str], Change] = field(default_factory=dict)
 
     def is_swallowing(self, data: bytes, start: int, stop: int) -> bool:
@@ -47,14 +50,23 @@ Entry = tuple[int, int, int, Plan]
 _STATEFUL = frozenset({0x00080005, 0x00080016, 0x00080018, 0x00280103, 0xFFFCFFFC})
 
 
+class Ground(NamedTuple):
+    """What decisions depend on besides the element: an item's own and its file's."""
+
+    encoding: Encoding
+    signed: bool = False
+    path: tuple[int, ...] = ()
+    variant: Variant = ()
+
+
 class Plans(dict[bytes, Entry]):
     """The plans for one encoding, by the header's tag and VR as they are written; made when first asked for."""
 
-    def __init__(self, rules: RuleSet, encoding: Encoding, *, signed: bool) -> None:
+    def __init__(self, rules: RuleSet, ground: Ground) -> None:
         super().__init__()
         self._rules = rules
-        self._encoding = encoding
-        self._signed = signed
+        self._ground = ground
+        self._encoding = ground.encoding
         self._private: dict[tuple[bytes, str | None], Entry] = {}
 
     def __missing__(self, header: bytes) -> Entry:
@@ -88,8 +100,8 @@ class Plans(dict[bytes, Entry]):
 
     def _entry(self, header: bytes, tag: int, creator: str | None) -> Entry:
         written = self._written_vr(header, tag)
-        vr = dictionary.effective_vr(tag, written, creator, signed=self._signed)
-        decision = None if tag >> 16 == 0xFFFE else self._rules.decide(tag, vr, creator)
+        vr = dictionary.effective_vr(tag, written, creator, signed=self._ground.signed)
+        decision = None if tag >> 16 == 0xFFFE else self._rules.decide(tag, vr, creator, *self._ground[2:])
         plan = Plan(tag, written, vr, decision)
         if vr in _FIXED_SIZE_VRS:
             plan.word = WORD_SIZE[vr]

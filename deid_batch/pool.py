@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
-from types import TracebackType
+from typing import Protocol, TypeVar
 
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import resource_tracker as loky_resource_tracker
@@ -18,13 +18,90 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from deid_batch.errors import StoppedEarly
 from deid_batch.plan import Job
-from deid_batch.worker import JobResult, Setting, start
+from deid_batch.worker import JobResult, Setting, deidentify, probe, start
 
-Task = Callable[[Job], JobResult]
-warnings.filterwarnings("ignore", category=UserWarning, module=r"joblib\.externals\.loky")  # of a killed worker
+Answer = tuple[Job, JobResult | None]
+"""A job and its result; None where its one file ended its worker again and again."""
+_TASKS = {"probe": probe, "deidentify": deidentify}
 _SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _AHEAD = 2
+Result = TypeVar("Result")
 _STARTS = 3
+
+warnings.filterwarnings("ignore", category=UserWarning, module=r"joblib\.externals\.loky")  # of a killed worker
+
+
+class Pool(Protocol):
+    """Workers that do tasks (`probe`, `deidentify`) on jobs."""
+
+    deaths_allowed: int
+    """How often a single file may end its worker before it is given up."""
+    shares_fate: bool
+    """Whether everything under way is lost when one worker dies."""
+
+    def capacity(self) -> int:
+        """How many jobs can be under way at the same time."""
+        ...
+
+    def submit(self, task: str, job: Job) -> Future[JobResult]:
+        """Have a job done."""
+        ...
+
+    def is_death(self, error: BaseException | None) -> bool:
+        """Whether a job ended with this error because a worker died."""
+        ...
+
+    def renew(self, *, alone: bool) -> None:
+        """Make sure that there are workers again after a death: one, if a job is to be `alone`."""
+        ...
+
+
+def run_jobs(pool: Pool, task: str, jobs: Iterable[Job], wanted: Callable[[], bool]) -> Iterator[Answer]:
+    """Each job with its result, in the order they finish.
+
+    Jobs are taken as long as `wanted()`; those under way are always finished. Memory does not grow with them.
+    """
+    suspects = deque[Job]()
+    source = iter(jobs)
+    running: dict[Future[JobResult], Job] = {}
+    while True:
+        while wanted() and len(running) < pool.capacity() * _AHEAD and (job := next(source, None)) is not None:
+            running[pool.submit(task, job)] = job
+        if not running:
+            break
+        finished, _ = wait(running, return_when=FIRST_COMPLETED, timeout=0.5)
+        for future in finished:
+            job = running.pop(future)
+            if pool.is_death(future.exception()):
+                suspects.append(job)
+            else:
+                yield job, future.result()
+        if suspects:
+            if pool.shares_fate:
+                suspects.extend(running.values())
+                running.clear()
+            yield from _one_by_one(pool, task, suspects, wanted)
+
+
+def _one_by_one(pool: Pool, task: str, suspects: deque[Job], wanted: Callable[[], bool]) -> Iterator[Answer]:
+    """Do the jobs that were under way when a worker died one by one; file by file where that is not enough."""
+    pool.renew(alone=True)
+    deaths: dict[Job, int] = {}
+    while suspects and wanted():
+        job = suspects.popleft()
+        future = pool.submit(task, job)
+        if not pool.is_death(future.exception()):
+            yield job, future.result()
+            continue
+        pool.renew(alone=True)
+        deaths[job] = deaths.get(job, 0) + 1
+        if len(job.paths) > 1:
+            suspects.extendleft(Job((path,)) for path in reversed(job.paths))
+        elif deaths[job] < pool.deaths_allowed:
+            suspects.appendleft(job)
+        else:
+            yield job, None
+    pool.renew(alone=False)
 
 
 class LocalPool:
@@ -34,97 +111,74 @@ class LocalPool:
     work is done in a process of its own, so that a file that kills its worker does not kill the run.
     """
 
+    deaths_allowed = 2
+    shares_fate = True
+
     def __init__(self, jobs: int, setting: Setting) -> None:
-        self._jobs = jobs
+        self._jobs = self._workers = jobs
         self._setting = setting
         self._executor: ProcessPoolExecutor | None = None
 
-    def __enter__(self) -> LocalPool:
-        return self
+    def capacity(self) -> int:
+        return self._jobs
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop(kill=kind is not None)
-
-    def run(
-        self, task: Task, jobs: Iterable[Job], wanted: Callable[[], bool]
-    ) -> Iterator[tuple[Job, JobResult | None]]:
-        """Each job with its result, in the order they finish; None where a file killed its worker twice.
-
-        Jobs are taken as long as `wanted()`; those under way are always finished. Memory does not grow with them.
-        """
-        suspects = deque[Job]()
-        source = iter(jobs)
-        running: dict[Future[JobResult], Job] = {}
-        while True:
-            while wanted() and len(running) < self._jobs * _AHEAD and (job := next(source, None)) is not None:
-                running[self._submitted(task, job, self._jobs)] = job
-            if not running:
-                break
-            finished, _ = wait(running, return_when=FIRST_COMPLETED, timeout=0.5)
-            for future in finished:
-                job = running.pop(future)
-                if isinstance(future.exception(), BrokenProcessPool):
-                    suspects.append(job)
-                else:
-                    yield job, future.result()
-            if suspects:
-                suspects.extend(running.values())
-                running.clear()
-                yield from self._one_by_one(task, suspects, wanted)
-
-    def _submitted(self, task: Task, job: Job, workers: int) -> Future[JobResult]:
-        executor = self._executor or self._started(workers)
-        future: Future[JobResult] = Future()
+    def submit(self, task: str, job: Job) -> Future[JobResult]:
+        executor = self._executor or self._started()
         try:
-            with _signals_blocked():
-                future = executor.submit(task, job)
+            return _submitted(executor, _TASKS[task], job)
         except BrokenProcessPool as error:  # a worker died since the last look
+            future: Future[JobResult] = Future()
             future.set_exception(error)
-        return future
+            return future
 
-    def _started(self, workers: int) -> ProcessPoolExecutor:
-        """Start worker processes and wait for the first of them: a death from now on is due to a job."""
+    def _started(self) -> ProcessPoolExecutor:
+        """New worker processes, of which one has begun: a death from now on is due to a job."""
         with _signals_blocked():  # the trackers first: starting one unblocks signals
             resource_tracker.ensure_running()
             loky_resource_tracker.ensure_running()
         for _ in range(_STARTS):
             common = (self._setting, os.getpid())
-            self._executor = ProcessPoolExecutor(workers, initializer=start, initargs=common)
-            with _signals_blocked():
-                first = self._executor.submit(os.getpid)
+            self._executor = ProcessPoolExecutor(self._workers, initializer=start, initargs=common)
+            first = _submitted(self._executor, os.getpid)
             if not isinstance(first.exception(), BrokenProcessPool):
                 return self._executor
-            self._stop(kill=True)
+            self.close(kill=True)
         raise StoppedEarly("worker processes end as soon as they are started; is there memory for them?")
 
-    def _one_by_one(
-        self, task: Task, suspects: deque[Job], wanted: Callable[[], bool]
-    ) -> Iterator[tuple[Job, JobResult | None]]:
-        """Do the jobs that were under way when a worker died, in smaller pieces, until the guilty file is alone."""
-        self._stop(kill=True)
-        deaths: dict[Job, int] = {}
-        while suspects and wanted():
-            job = suspects.popleft()
-            future = self._submitted(task, job, 1)
-            if not isinstance(future.exception(), BrokenProcessPool):
-                yield job, future.result()
-                continue
-            self._stop(kill=True)
-            deaths[job] = deaths.get(job, 0) + 1
-            if len(job.paths) > 1:
-                suspects.extendleft(reversed(job.halves()))
-            elif deaths[job] < 2:
-                suspects.appendleft(job)
-            else:
-                yield job, None
-        self._stop(kill=False)
+    def is_death(self, error: BaseException | None) -> bool:
+        return isinstance(error, BrokenProcessPool)
 
-    def _stop(self, *, kill: bool) -> None:
+    def renew(self, *, alone: bool) -> None:
+        self.close(kill=True)
+        self._workers = 1 if alone else self._jobs
+
+    def close(self, *, kill: bool) -> None:
+        """End the workers: at once, or when they have done what they do."""
         if self._executor is not None:
             self._executor.shutdown(wait=True, kill_workers=kill)
             self._executor = None
+
+
+@contextmanager
+def local_pool(jobs: int, setting: Setting) -> Iterator[Pool]:
+    """Worker processes on this machine; an error ends them at once."""
+    pool = LocalPool(jobs, setting)
+    try:
+        yield pool
+    except BaseException:
+        pool.close(kill=True)
+        raise
+    pool.close(kill=False)
+
+
+def _submitted(executor: ProcessPoolExecutor, task: Callable[..., Result], *arguments: Job) -> Future[Result]:
+    """Hand a task over; processes that are started for it leave signals to this one."""
+    with _signals_blocked():
+        try:
+            future: Future[Result] = executor.submit(task, *arguments)
+        except UnboundLocalError as error:  # loky hides why it can't start a process
+            raise error.__context__ or error from None
+        return future
 
 
 @contextmanager

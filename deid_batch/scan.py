@@ -33,12 +33,13 @@ def find_files(source: bytes) -> Iterator[Found | Passed]:
         folder = pending.pop()
         try:
             with os.scandir(os.path.join(source, folder)) as entries:
-                ordered = sorted(entries, key=lambda entry: entry.name)
+                unseen = sorted(entries, key=lambda entry: entry.name, reverse=True)
         except OSError:
             yield Passed(folder, "unreadable")
             continue
         folders = []
-        for entry in ordered:
+        while unseen:
+            entry = unseen.pop()  # and let go of what it remembers
             path = os.path.join(folder, entry.name)
             if entry.is_dir(follow_symlinks=False):
                 folders.append(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -9,11 +11,13 @@ from rich.text import Text
 from deid_batch.batch import Options, Summary
 from deid_batch.config.problems import printable
 from deid_batch.config.settings import KEY_SETTINGS
+from deid_batch.ledger import Outcome
+from deid_batch.status import Status
 
 
 def shown_summary(summary: Summary, options: Options, *, verbose: bool = False) -> Group:
     """The summary of a run: files by status and reason, elements by method, and what to look at."""
-    parts: list[RenderableType] = [_outcomes(summary)]
+    parts: list[RenderableType] = [_outcomes(summary.outcomes, summary.remaining)]
     if any(summary.totals.values()):
         parts.append(_elements(summary))
     if verbose and summary.failures:
@@ -22,13 +26,26 @@ def shown_summary(summary: Summary, options: Options, *, verbose: bool = False) 
     return Group(*parts)
 
 
-def _outcomes(summary: Summary) -> Table:
+def shown_status(status: Status) -> Group:
+    """How far a run is."""
+    under_way = f"A run is under way ({status.owner})." if status.owner else "No run is under way."
+    lines: list[RenderableType] = [_outcomes(status.outcomes, status.remaining), under_way]
+    if status.remaining:
+        phase = f", {status.unprobed:,} of them to be looked at first" if status.unprobed else ""
+        lines.append(f"Not done yet: {status.remaining:,} files{phase}")
+    if status.owner and status.files_per_second:
+        left = (status.seconds_left or 0) / 60
+        lines.append(f"{status.files_per_second:,.0f} files/s over the last minutes; about {left:,.0f} min left")
+    return Group(*lines)
+
+
+def _outcomes(outcomes: Sequence[Outcome], remaining: int) -> Table:
     table = _table("Files", ("status", "left"), ("reason", "left"), ("files", "right"), ("MB in", "right"))
     table.add_column("MB out", justify="right")
-    for status, reason, files, bytes_in, bytes_out in summary.outcomes:
+    for status, reason, files, bytes_in, bytes_out in outcomes:
         table.add_row(status, reason or "", f"{files:,}", _megabytes(bytes_in), _megabytes(bytes_out))
-    if summary.remaining:
-        table.add_row("not done yet", "", f"{summary.remaining:,}", "", "")
+    if remaining:
+        table.add_row("not done yet", "", f"{remaining:,}", "", "")
     return table
 
 

@@ -6,7 +6,7 @@ Positions and lengths are bytes. Nothing here knows what a value means.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -22,6 +22,8 @@ MAX_SHORT_LENGTH = 0xFFFE
 LONG_VRS = frozenset("OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 SHORT_VRS = frozenset("AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 VRS = LONG_VRS | SHORT_VRS
+_LONG_CODES = frozenset(vr.encode() for vr in LONG_VRS)
+_SHORT_CODES = frozenset(vr.encode() for vr in SHORT_VRS)
 TEXT_VRS = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split())
 OPAQUE_VRS = frozenset("OB OD OF OL OV OW UN".split())
 WORD_SIZE = {
@@ -180,6 +182,48 @@ def headers(data: bytes, pos: int, end: int, encoding: Encoding, depth: int = 0)
         if header.tag >> 16 == 0xFFFE:
             raise Unreadable("bad-sequence", f"{tag_name(header.tag)} stands where an element must begin")
         pos = end_of_value(data, header, end, encoding, depth)
+
+
+def top_level_values(  # noqa: PLR0912 - a hot loop
+    data: bytes, pos: int, encoding: Encoding, wanted: Container[int], last: int, *, partial: bool
+) -> dict[int, bytes]:
+    """The values of the wanted elements, none behind `last`, of the data set that begins at `pos`.
+
+    `partial` says that the file goes on behind `data`; what would stand there raises NeedMore.
+    """
+    found: dict[int, bytes] = {}
+    end, explicit = len(data), encoding.explicit
+    read_tag, u16, u32 = encoding.tag.unpack_from, encoding.u16.unpack_from, encoding.u32.unpack_from
+    while partial or end - pos >= 8:
+        if end - pos < 8:
+            raise NeedMore
+        group, element = read_tag(data, pos)
+        tag = group << 16 | element
+        if not tag and not data[pos : pos + 8].strip(b"\0"):
+            break
+        start = pos + 8
+        if not explicit:
+            length = u32(data, pos + 4)[0]
+        elif (vr := data[pos + 4 : pos + 6]) in _SHORT_CODES:
+            length = u16(data, pos + 6)[0]
+        elif vr in _LONG_CODES:
+            if end - pos < 12:
+                raise NeedMore
+            start = pos + 12
+            length = u32(data, pos + 8)[0]
+        else:
+            raise OddEncoding("unknown-vr", f"the VR of {tag_name(tag)} is none of PS3.5 6.2")
+        if tag > last:
+            break
+        if length == UNDEFINED:
+            pos = end_of_value(data, read_header(data, pos, end, encoding), end, encoding)
+        else:
+            pos = start + length
+            if pos > end:
+                raise NeedMore
+        if tag in wanted:
+            found[tag] = data[start:pos]
+    return found
 
 
 def looks_like_items(data: bytes, start: int, stop: int) -> bool:

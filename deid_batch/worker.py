@@ -6,23 +6,30 @@ import ctypes
 import errno
 import os
 import re
+import secrets
 import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from deid_batch import dicomfile, dictionary
-from deid_batch.audit import COLUMNS, shown_path
-from deid_batch.engine import COLUMNS as COUNT_COLUMNS
-from deid_batch.engine import Deidentifier
+from deid_batch.audit import COLUMNS, TIME_FORMAT, shown_path
+from deid_batch.engine import CompiledRules
 from deid_batch.errors import FileError, OutputError, Unreadable
+from deid_batch.methods.base import COLUMNS as COUNT_COLUMNS
 from deid_batch.plan import Job
 from deid_batch.rules import RuleSet
 
+Row = tuple[object, ...]
+Prepared = tuple[bytes, bytes, Row]
+"""Path, temporary file and row of a file that is written but has not its final name yet."""
+_BAD_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOENT})
+"""What file systems say of a name they can't hold, ENOENT too where a letter is not allowed."""
+_TAKEN_NAME = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY})
 MACHINE_FAULTS = {
     errno.ENOSPC: "the disk of OUT is full",
     errno.EDQUOT: "the disk quota of OUT is used up",
@@ -43,24 +50,23 @@ class Setting:
     out: bytes
     temporary: bytes
     rules: RuleSet = field(repr=False)
+    out_identity: tuple[int, int] = (0, 0)
+    """Device and inode of OUT, by which one that has vanished, or was put in its place, is told."""
     strict: bool = False
     dry_run: bool = False
+    file_timeout: float = 0.0
+    """Seconds that one file may take; 0: any time."""
 
 
 @dataclass
 class JobResult:
     """What became of the files of a job: for each its path and audit row; `fault` says why the machine gave up."""
 
-    rows: list[tuple[bytes, tuple[object, ...]]] = field(default_factory=list)
+    rows: list[tuple[bytes, Row]] = field(default_factory=list)
     scopes: list[tuple[bytes, str]] = field(default_factory=list)
     hits: Counter[int] = field(default_factory=Counter)
     size: int = 0
     fault: str = ""
-
-
-_Prepared = tuple[bytes, bytes, tuple[object, ...]]
-"""A file's path, its temporary file, and its audit row once it is written."""
-_COLLISION = FileError("name-collision", "a file and a folder of OUT would have the same name")
 
 
 class Worker:
@@ -68,8 +74,9 @@ class Worker:
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
-        self._deidentifier = Deidentifier(setting.rules, strict=setting.strict)
+        self._compiled = CompiledRules(setting.rules, strict=setting.strict)
         self._number = 0
+        self._prefix = secrets.token_hex(8).encode()
 
     def probe(self, job: Job) -> JobResult:
         """Take a first look at files: the scope of each, or the row of one that can't be done."""
@@ -77,21 +84,23 @@ class Worker:
         for path in job.paths:
             began = time.monotonic()
             try:
-                instance = dicomfile.probe(self._source(path))
+                with self._timed():
+                    instance = dicomfile.probe(self._source(path))
             except Exception as error:  # the rim: whatever goes wrong with a file is a row
                 result.rows.append((path, failure_row(path, error, time.monotonic() - began)))
             else:
-                result.scopes.append((path, self._deidentifier.scope_id(instance)))
+                result.scopes.append((path, self._compiled.scope_id(instance)))
         return result
 
     def deidentify(self, job: Job) -> JobResult:
         """De-identify files: all are written, then synced together, then renamed."""
         result = JobResult(size=job.size)
-        prepared: list[tuple[bytes, bytes, tuple[object, ...]]] = []
+        prepared: list[Prepared] = []
         for path in job.paths:
             began = time.monotonic()
             try:
-                temporary, rewritten = self._prepare(path)
+                with self._timed():
+                    temporary, rewritten = self._prepare(path)
             except Exception as error:  # the rim: whatever goes wrong with a file is a row
                 result.fault = _machine_fault(error)
                 if result.fault:
@@ -101,10 +110,22 @@ class Worker:
             result.hits.update(rewritten.hits)
             prepared.append((path, temporary, _written_row(path, rewritten, time.monotonic() - began)))
         try:
-            result.rows.extend(self._publish(prepared))
+            result.rows.extend(self._published(prepared))
         except OSError as error:
             result.fault = _machine_fault(error) or f"OUT can't be written to ({os.strerror(error.errno or errno.EIO)})"
         return result
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """A file that takes too long ends this process, even in the midst of a library's code; the run goes on."""
+        if not self._setting.file_timeout:
+            yield
+            return
+        signal.setitimer(signal.ITIMER_REAL, self._setting.file_timeout)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _source(self, path: bytes) -> bytes:
         source = self._setting.source
@@ -113,45 +134,75 @@ class Worker:
     def _prepare(self, path: bytes) -> tuple[bytes, dicomfile.Rewritten]:
         """Write the de-identified form of a file to a temporary one."""
         self._number += 1
-        temporary = os.path.join(self._setting.temporary, b"%d-%d" % (os.getpid(), self._number))
+        temporary = os.path.join(self._setting.temporary, b"%s-%d" % (self._prefix, self._number))
         try:
             descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise OutputError(error.errno, os.strerror(error.errno or 0)) from None
         try:
-            return temporary, dicomfile.rewrite(self._source(path), descriptor, self._deidentifier)
+            return temporary, dicomfile.rewrite(self._source(path), dicomfile.FileSink(descriptor), self._compiled)
         except BaseException:
             os.unlink(temporary)
             raise
         finally:
             os.close(descriptor)
 
-    def _publish(self, prepared: Sequence[_Prepared]) -> Iterator[tuple[bytes, tuple[object, ...]]]:
-        """Bring temporary files onto the disk, and then under their final names; the row of each."""
+    def _published(self, prepared: Sequence[Prepared]) -> list[tuple[bytes, Row]]:
+        """Bring temporary files onto the disk, and then under their final names; the rows of all."""
         if self._setting.dry_run:
-            for path, temporary, row in prepared:
+            for _, temporary, _ in prepared:
                 os.unlink(temporary)
-                yield path, row
-            return
-        folders = {os.path.dirname(os.path.join(self._setting.out, path)) for path, _, _ in prepared}
+            return [(path, row) for path, _, row in prepared]
+        if not prepared:
+            return []
+        self._check_out()
+        folders = {os.path.dirname(self._final(path)) for path, _, _ in prepared}
         for folder in folders:
-            with suppress(FileExistsError, NotADirectoryError):  # no place for its files, which is told of each
-                os.makedirs(folder, exist_ok=True)
-        if prepared:
-            sync_files([temporary for _, temporary, _ in prepared], self._setting.temporary)
-        for path, temporary, row in prepared:
-            try:
-                os.replace(temporary, os.path.join(self._setting.out, path))
-            except (NotADirectoryError, IsADirectoryError):
-                os.unlink(temporary)
-                yield path, failure_row(path, _COLLISION)
-            else:
-                yield path, row
+            _make_folder(folder)
+        sync_files([temporary for _, temporary, _ in prepared], self._setting.temporary)
+        rows = [(path, self._renamed(path, temporary, row)) for path, temporary, row in prepared]
         for folder in filter(os.path.isdir, folders):
             sync_folder(folder)
+        return rows
+
+    def _final(self, path: bytes) -> bytes:
+        return os.path.join(self._setting.out, path)
+
+    def _check_out(self) -> None:
+        """Raise OSError where OUT is not what it was when the run began, as when its disk was taken away."""
+        status = os.stat(self._setting.out)
+        if (status.st_dev, status.st_ino) != self._setting.out_identity:
+            raise OutputError(errno.ENOENT, "OUT is not there any more")
+
+    def _renamed(self, path: bytes, temporary: bytes, row: Row) -> Row:
+        """Give a file its final name: its row, or another one where it can't have that name."""
+        try:
+            os.replace(temporary, self._final(path))
+        except OSError as error:
+            os.unlink(temporary)
+            return self._bad_name_row(path, error)
+        return row
+
+    def _bad_name_row(self, path: bytes, error: OSError) -> Row:
+        """The row of a file that OUT has no room for under its name; any other fault is raised again."""
+        if error.errno not in _BAD_NAME | _TAKEN_NAME:
+            raise error
+        self._check_out()
+        if error.errno in _TAKEN_NAME:
+            return failure_row(path, FileError("name-collision", "a file and a folder of OUT would have the same name"))
+        return failure_row(path, FileError("bad-name", os.strerror(error.errno or 0)))
 
 
-def failure_row(path: bytes, error: Exception, seconds: float = 0.0) -> tuple[object, ...]:
+def _make_folder(folder: bytes) -> None:
+    """Make a folder of OUT; where it can't have its name, that is told of each of its files."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        if error.errno not in _BAD_NAME | _TAKEN_NAME:
+            raise
+
+
+def failure_row(path: bytes, error: Exception, seconds: float = 0.0) -> Row:
     """The audit row of a file that was not written."""
     if isinstance(error, FileError):
         status, reason, detail = error.status, error.reason, _told(error)
@@ -177,17 +228,17 @@ def _known_tag(match: re.Match[str]) -> str:
     return match[0] if known else "an unknown tag"
 
 
-def audit_row(path: bytes, *, seconds: float, **values: object) -> tuple[object, ...]:
+def audit_row(path: bytes, *, seconds: float, **values: object) -> Row:
     """An audit row; what is not given is None."""
     values |= {
-        "time_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "time_utc": datetime.now(UTC).strftime(TIME_FORMAT),
         "source": shown_path(path),
         "seconds": f"{seconds:.4f}",
     }
     return tuple(values.get(column) for column in COLUMNS)
 
 
-def _written_row(path: bytes, rewritten: dicomfile.Rewritten, seconds: float) -> tuple[object, ...]:
+def _written_row(path: bytes, rewritten: dicomfile.Rewritten, seconds: float) -> Row:
     return audit_row(
         path,
         status="written",
@@ -248,6 +299,7 @@ def start(setting: Setting, parent: int) -> None:
     global _worker  # noqa: PLW0603 - a worker process has one setting for life
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

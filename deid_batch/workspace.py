@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -79,6 +80,27 @@ def locked(work: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def lock_owner(work: str) -> tuple[int, str] | None:
+    """(process id, host) of the run that holds, or last held, a work directory; None where there was none."""
+    try:
+        with open(os.path.join(work, _LOCK_NAME), encoding="utf-8", errors="replace") as file:
+            match = re.fullmatch(r"pid (\d+) on (\S+)", file.read(300).strip())
+    except OSError:
+        return None
+    return (int(match[1]), match[2]) if match else None
+
+
+def folds_names(area: str) -> bool:
+    """Whether the file system takes names for the same that differ in case only."""
+    probe = os.path.join(area, "case-probe")
+    with open(probe, "xb"):
+        pass
+    try:
+        return os.path.exists(os.path.join(area, "CASE-PROBE"))
+    finally:
+        os.unlink(probe)
 
 
 @contextmanager

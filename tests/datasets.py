@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from deid_batch.dicomfile import Rewritten, rewrite
-from deid_batch.engine import Deidentifier
+from deid_batch.dicomfile import MemorySink, Rewritten, rewrite
+from deid_batch.engine import CompiledRules
 from deid_batch.errors import FileError
 from deid_batch.rules import RuleSet
 
@@ -136,17 +136,16 @@ def part10(body: bytes, syntax: str = SYNTAXES[EXPLICIT], *, preamble: bytes = b
 
 
 SCRATCH = tempfile.TemporaryDirectory()
-deidentifier = lru_cache(Deidentifier)
+deidentifier = lru_cache(CompiledRules)
 """One for all files of a rule set, as in a run."""
 
 
-def rewritten(data: bytes, rules: RuleSet) -> tuple[bytes, Rewritten]:
+def rewritten(data: bytes, rules: RuleSet, *, strict: bool = False) -> tuple[bytes, Rewritten]:
     """(what is written in place of a file with these bytes, the account of it)."""
-    source, out = Path(SCRATCH.name, "source"), Path(SCRATCH.name, "out")
+    source, sink = Path(SCRATCH.name, "source"), MemorySink()
     source.write_bytes(data)
-    with out.open("wb") as file:
-        account = rewrite(str(source), file.fileno(), deidentifier(rules))
-    return out.read_bytes(), account
+    account = rewrite(str(source), sink, deidentifier(rules, strict=strict))
+    return bytes(sink.data), account
 
 
 def body_of(out: bytes) -> bytes:

@@ -23,7 +23,8 @@ from pydicom.filereader import read_sequence
 
 from deid_batch.config import load_config
 from deid_batch.methods import Element, Instance, Method
-from deid_batch.rules import Rule, RuleSet, TagIn, TagIs, VRIs
+from deid_batch.rules import Rule, RuleSet
+from deid_batch.selectors import TagIn, TagIs, VRIs
 
 FIRST_DAY = date(2024, 1, 1)
 KEYS = {"master": b"the oracle's master key, 32 bytes", "encrypt": b"k" * 32}
@@ -120,6 +121,17 @@ def creator_of(tag: int, tree: Tree) -> str | None:
     return node.value.decode("latin-1").rstrip("\0 ") if node else None
 
 
+def is_creator(tag: int) -> bool:
+    """Whether an element reserves a block. (PS3.5 7.8.1)"""
+    return bool(tag >> 16 & 1) and 0x10 <= tag & 0xFFFF <= 0xFF
+
+
+def block_of(creator: int, tree: Tree) -> Tree:
+    """The elements of a creator's block."""
+    first = creator & 0xFFFF0000 | (creator & 0xFF) << 8
+    return {tag: node for tag, node in tree.items() if first <= tag <= first + 0xFF}
+
+
 def effective_vr(tag: int, written: str, creator: str | None, signed: bool = False) -> str:
     """The VR by which an element is read. (PS3.5 6.2.2, A.1)"""
     if written not in ("", "UN"):
@@ -191,6 +203,7 @@ class Oracle:
 
     def _data_set(self, tree: Tree, where: Where) -> Tree:
         out: Tree = {}
+        creators: dict[int, tuple[Node, str, Where]] = {}
         for tag, node in sorted(tree.items()):
             here = replace(where, top=where.top or tag, little=where.little or node.vr == "UN")
             if tag & 0xFFFF == 0 or tag == TRAILING_PADDING:
@@ -201,9 +214,28 @@ class Oracle:
             if tag == PIXEL_REPRESENTATION:
                 where = replace(where, signed=int.from_bytes(node.value, "little" if where.little else "big") == 1)
             vr = effective_vr(tag, node.vr, creator_of(tag, tree), where.signed)
-            if (changed := self._element(tag, node, vr, here)) is not None:
+            if is_creator(tag):
+                creators[tag] = node, vr, here
+            elif (changed := self._element(tag, node, vr, here)) is not None:
+                out[tag] = changed
+        for tag, (node, vr, here) in creators.items():
+            if (changed := self._creator(tag, node, vr, here, block_of(tag, tree), block_of(tag, out))) is not None:
                 out[tag] = changed
         return out
+
+    def _creator(self, tag: int, node: Node, vr: str, where: Where, had: Tree, has: Tree) -> Node | None:
+        """A creator: it stays with the first and goes with the last element of its block. (PS3.5 7.8.1)"""
+        method, _ = self._decision(tag, vr, where, is_noted=False)
+        if method is not None and method.name in ("remove", "redact") and has:
+            self.counts["kept"] += 1
+            return node
+        changed = self._element(tag, node, vr, where)
+        if changed is None or not had or has or (method is not None and method.name == "redact"):
+            return changed
+        self.counts["removed"] += 1
+        self.counts["kept"] -= method is None or method.name == "keep"
+        self.touched.add(where.top)
+        return None
 
     def _element(self, tag: int, node: Node, vr: str, where: Where) -> Node | None:
         method, treated_as = self._decision(tag, vr, where)
@@ -226,15 +258,16 @@ class Oracle:
         has_grown = node.vr not in LONG_VRS | {""} and len(changed) > 0xFFFE
         return Node("UN" if has_grown else node.vr, [] if vr == "SQ" else changed)
 
-    def _decision(self, tag: int, vr: str, where: Where) -> tuple[Method | None, str]:
+    def _decision(self, tag: int, vr: str, where: Where, *, is_noted: bool = True) -> tuple[Method | None, str]:
         """(the method of the first rule that matches, the VR it reads the value by)."""
         known = dictionary_vr(tag) if not tag >> 16 & 1 else vr
         if known == "UN" or len(known) != 2:
             known = vr
         for number, rule in enumerate(self.rules.rules):
             if selects(rule, tag, {vr, known}):
-                self.hits[number] += 1
-                self.touched |= {where.top} if rule.method.name != "keep" else set()
+                if is_noted:
+                    self.hits[number] += 1
+                    self.touched |= {where.top} if rule.method.name != "keep" else set()
                 return rule.method, known if {vr, known} <= TEXT else vr
         return None, vr
 

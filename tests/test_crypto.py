@@ -26,8 +26,9 @@ def key_file(tmp_path: Path, content: bytes, mode: int = 0o600) -> str:
 
 def test_derivation_is_hmac_sha256_with_a_domain_for_each_purpose() -> None:
     assert crypto.derive(b"key", "uid", b"1.2.3") == hmac.digest(b"key", b"deid_batch:uid:v1\x001.2.3", "sha256")
-    derived = {crypto.derive(b"key", purpose, b"1.2.3") for purpose in crypto.PURPOSES}
-    assert len(derived) == len(crypto.PURPOSES)
+    purposes = ("dateshift", "cryptohash", "encrypt", "uid", "perturb")
+    derived = {crypto.derive(b"key", purpose, b"1.2.3") for purpose in purposes}
+    assert len(derived) == len(purposes)
 
 
 @given(st.lists(st.binary(max_size=4), min_size=2, max_size=3), st.lists(st.binary(max_size=4), min_size=2, max_size=3))

@@ -96,12 +96,6 @@ def test_files_are_taken_as_they_are_needed() -> None:
     assert MAX_BYTES > 0
 
 
-def test_halves_hold_the_same_files_until_one_stands_alone() -> None:
-    job = Job((b"1", b"2", b"3", b"4", b"5"))
-    assert [half.paths for half in job.halves()] == [(b"1", b"2"), (b"3", b"4", b"5")]
-    assert Job((b"1",)).halves() == [Job((b"1",))]
-
-
 @given(st.lists(st.integers(), max_size=20), st.integers(1, 7))
 def test_portions_are_the_items_so_many_at_a_time(items: list[int], size: int) -> None:
     parts = list(portions(items, size))

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from deid_batch.methods import METHODS
 from deid_batch.methods.erase import Keep, Redact, Remove
-from deid_batch.rules import Decision, Rule, RuleSet, Selector, TagIn, TagIs, VRIs
+from deid_batch.rules import Decision, Rule, RuleSet
+from deid_batch.selectors import Facts, Selector, TagIn, TagIs, VRIs
 from deid_batch.wire import VRS
 
 PATIENT_NAME, PATIENT_ID, BIRTH_DATE, OVERLAY, PRIVATE = 0x00100010, 0x00100020, 0x00100030, 0x60023000, 0x00091010
@@ -106,7 +107,7 @@ SELECTORS = st.one_of(
 def test_rules_behind_the_deciding_one_change_nothing(selectors: list[Selector], element: tuple[int, str]) -> None:
     tag, vr = element
     first = deciding(rule_set(*selectors), tag, vr)
-    matching = [n for n, one in enumerate(selectors) if one.matches(tag, frozenset({vr}))]
+    matching = [n for n, one in enumerate(selectors) if one.matches(Facts(tag, frozenset({vr})))]
     assert first == (matching[0] if matching else None)
 
 

@@ -198,9 +198,9 @@ def test_a_creator_counts_in_its_own_item_alone(form: Form) -> None:
     assert deidentified(with_identity(orphan), NAMES, form) == encode(with_identity(orphan), form)
 
 
-def test_private_elements_stay_known_when_their_creator_goes() -> None:
+def test_private_elements_stay_known_for_their_creator_stays_with_them() -> None:
     rules = by_vr(LO='"remove"', PN='"substitute", "replaceWith": "ANON"')
-    expected = with_identity(Element(0x00331002, "UN", b"ANON"))
+    expected = with_identity(*private(0x10, MITRA, b"ANON"))
     assert deidentified(with_identity(*private(0x10, MITRA, b"Smith")), rules) == encode(expected)
 
 

@@ -5,31 +5,54 @@ from __future__ import annotations
 import os
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
-from deid_batch.config.jsonc import read
+from deid_batch.config import native, successor
+from deid_batch.config.entries import check_entries
+from deid_batch.config.jsonc import Node, read
 from deid_batch.config.model import Config
-from deid_batch.config.native import read_native
-from deid_batch.config.problems import Place, Problem, printable
+from deid_batch.config.problems import Place, Problem, Report, printable
 from deid_batch.errors import ConfigError
+from deid_batch.methods.dateshift import DateShift
 
-__all__ = ["Config", "load_config", "shipped_configs"]
+__all__ = ["Config", "Reading", "load_config", "read_config", "shipped_configs"]
+
+
+class Reading(NamedTuple):
+    """What reading a config came to: its problems in the order of their places, and the config if it can be used."""
+
+    name: str
+    problems: list[Problem]
+    config: Config | None
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The problems as they are shown."""
+        return tuple(problem.shown(self.name) for problem in self.problems)
 
 
 def load_config(path_or_name: str) -> Config:
     """The config in a file, or the shipped one of that name. Problems raise ConfigError, all of them."""
+    reading = read_config(path_or_name)
+    if reading.config is None:
+        raise ConfigError(list(reading.lines))
+    return reading.config
+
+
+def read_config(path_or_name: str) -> Reading:
+    """Read a config and collect everything that is wrong with it. A file that can't be read raises ConfigError."""
     name, text = _text_of(path_or_name)
-    problems: list[Problem] = []
-    root, form_problems = read(text)
-    problems.extend(form_problems)
+    root, problems = read(text)
     config = None
     if root is not None and not isinstance(root.value, dict):
         problems.append(Problem(root.place, f"a config is an object, not {root.kind}"))
     elif root is not None:
-        config = read_native(root, name, problems.append)
-    lines = [problem.shown(name) for problem in sorted(problems)]
+        config = _config_of(root, name, problems.append)
+    problems = sorted(set(problems))
+    reading = Reading(name, problems, None)
     if config is None or any(not problem.is_warning for problem in problems):
-        raise ConfigError(lines)
-    return Config(config.name, config.rules, config.keys, config.scope, config.reference_date, tuple(lines))
+        return reading
+    return Reading(name, problems, config.with_warnings(reading.lines))
 
 
 def shipped_configs() -> dict[str, Path]:
@@ -37,6 +60,18 @@ def shipped_configs() -> dict[str, Path]:
     installed = Path(str(resources.files("deid_batch"))) / "configs"
     folder = installed if installed.is_dir() else installed.parent.parent / "configs"
     return {path.stem: path for path in sorted(folder.glob("*.json"))}
+
+
+def _config_of(root: Node, name: str, report: Report) -> Config:
+    """The config in the dialect that its keys tell."""
+    is_successor = "dicomTagRules" not in root.value and successor.OWN_KEYS & root.value.keys()
+    entries, keys = (successor.read_successor if is_successor else native.read_native)(root, report)
+    if (schema := root.value.get("$schema")) and schema.kind != "a string":
+        report(Problem(schema.place, f"$schema must be a string, not {schema.kind}"))
+    check_entries(entries, report)
+    rules = tuple(entry.rule for entry in entries)
+    scopes: list[str] = [rule.method.date_shift_scope for rule in rules if isinstance(rule.method, DateShift)]
+    return Config(name, rules, keys, scopes[0] if scopes else "SeriesInstance")
 
 
 def _text_of(path_or_name: str) -> tuple[str, str]:

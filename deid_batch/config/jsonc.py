@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
@@ -10,7 +11,7 @@ from typing import Any, cast
 from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedInput
 
-from deid_batch.config.problems import Place, Problem
+from deid_batch.config.problems import Place, Problem, did_you_mean
 
 _Branch = Tree[Token] | Token
 
@@ -48,6 +49,11 @@ class Node:
         return {dict: "an object", list: "a list", bool: "true or false", type(None): "null", Number: "a number"}.get(
             type(self.value), "a string"
         )
+
+
+def unknown_key(node: Node, name: str, known: Iterable[str]) -> Problem:
+    """The problem of a key that is none of `known`."""
+    return Problem(node.keys[name], f"unknown key '{name}'{did_you_mean(name, known)}")
 
 
 class Number(str):

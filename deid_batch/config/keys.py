@@ -9,10 +9,10 @@ import secrets
 import stat
 from dataclasses import replace
 
-from deid_batch.config.jsonc import read
+from deid_batch.config.jsonc import read, unknown_key
 from deid_batch.config.model import Config
 from deid_batch.config.problems import Problem
-from deid_batch.config.settings import KEY_SETTINGS, MASTER_KEY, convert_key, unknown_key
+from deid_batch.config.settings import KEY_SETTINGS, MASTER_KEY, convert_key
 from deid_batch.errors import ConfigError, UsageError
 
 _KEY_BYTES = 32

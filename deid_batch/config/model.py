@@ -22,7 +22,6 @@ class Config:
     keys: Mapping[str, bytes] = field(repr=False)
     """Given keys by purpose; `master` is the one others are derived from."""
     scope: str = "SeriesInstance"
-    reference_date: date | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -31,16 +30,21 @@ class Config:
         shifts = [rule.method for rule in self.rules if isinstance(rule.method, DateShift)]
         return frozenset(shift.date_shift_scope for shift in shifts if shift.needs_scope_uid)
 
+    def with_warnings(self, lines: tuple[str, ...]) -> Config:
+        """The config with what is to be said about it."""
+        return replace(self, warnings=lines)
+
     @property
     def purposes(self) -> frozenset[str]:
-        """What this config's methods need keys for."""
-        return frozenset(rule.method.purpose for rule in self.rules if rule.method.purpose) | {"uid"}
+        """What this config's methods need keys for; some have one of their own."""
+        methods = [rule.method for rule in self.rules]
+        return frozenset(it.purpose for it in methods if it.purpose and not getattr(it, "key", b"")) | {"uid"}
 
     def missing_keys(self) -> tuple[str, ...]:
         """The purposes for which neither a key nor a master key is given."""
         if "master" in self.keys:
             return ()
-        return tuple(purpose for purpose in crypto.PURPOSES if purpose in self.purposes and purpose not in self.keys)
+        return tuple(purpose for purpose in sorted(self.purposes) if purpose not in self.keys)
 
     def settled(self, known: Mapping[str, bytes], first_day: date) -> RuleSet:
         """The rule set, with every key and the reference date in place.
@@ -49,8 +53,7 @@ class Config:
         """
         keys = self.keys if "master" in self.keys else {**known, **self.keys}
         ring = {purpose: _key_for(purpose, keys) for purpose in self.purposes}
-        reference = self.reference_date or first_day
-        rules = tuple(replace(rule, method=_bound(rule.method, ring, reference)) for rule in self.rules)
+        rules = tuple(replace(rule, method=_bound(rule.method, ring, first_day)) for rule in self.rules)
         return RuleSet(rules, ring["uid"], self.scope, self.required_scopes)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -34,6 +34,9 @@ class Problem:
 def printable(line: str) -> str:
     """A line for the terminal, whatever letters a config or a path puts into it."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in line)
+
+
+Report = Callable[[Problem], None]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

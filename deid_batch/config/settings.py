@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import fields
 from datetime import date
 from functools import cache
@@ -12,8 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from deid_batch import crypto
 from deid_batch.config.jsonc import Node
-from deid_batch.config.problems import Problem, did_you_mean
-from deid_batch.methods import METHODS, Method
+from deid_batch.config.problems import Problem, Report
+from deid_batch.errors import UsageError
+from deid_batch.methods import Method, known_methods
 
 KEY_SETTINGS = {
     "dateShiftKey": "dateshift",
@@ -24,8 +24,6 @@ KEY_SETTINGS = {
 }
 """Settings that give a key, and what it is for."""
 MASTER_KEY = "key"
-
-Report = Callable[[Problem], None]
 
 
 def camel(name: str) -> str:
@@ -44,12 +42,12 @@ def settings_of(method: type[Method]) -> dict[str, tuple[str, Any]]:
 @cache
 def all_settings() -> dict[str, Any]:
     """Every method's settings: name → type."""
-    return {name: kind for method in METHODS.values() for name, (_, kind) in settings_of(method).items()}
-
-
-def unknown_key(node: Node, name: str, known: Iterable[str]) -> Problem:
-    """The problem of a key that is none of `known`."""
-    return Problem(node.keys[name], f"unknown key '{name}'{did_you_mean(name, known)}")
+    kinds: dict[str, Any] = {}
+    for method in known_methods().values():
+        for name, (_, kind) in settings_of(method).items():
+            if kinds.setdefault(name, kind) != kind:
+                raise UsageError(f"the method '{method.name}' gives the setting '{name}' another type than others do")
+    return kinds
 
 
 def convert(node: Node, kind: Any, report: Report) -> Any:
@@ -71,7 +69,7 @@ def convert(node: Node, kind: Any, report: Report) -> Any:
 
 def convert_key(node: Node, purpose: str, report: Report) -> bytes:
     """A key setting's bytes; b"" where it is empty or a problem was reported."""
-    if not isinstance(node.value, str):
+    if node.kind != "a string":
         report(Problem(node.place, f"a key is a string, not {node.kind}"))
         return b""
     if not node.value:
@@ -95,7 +93,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 def _spelled(text: str, kind: Any) -> str | date:
     """Choices in the case they are defined in, days as such."""
-    for choice in _choices(kind):
+    for choice in choices_of(kind):
         if choice.casefold() == text.casefold():
             return choice
     if date in (kind, *get_args(kind)):
@@ -103,10 +101,11 @@ def _spelled(text: str, kind: Any) -> str | date:
     return text
 
 
-def _choices(kind: Any) -> list[str]:
+def choices_of(kind: Any) -> list[str]:
+    """The names among which a setting of this type chooses."""
     if get_origin(kind) is Literal:
         return list(get_args(kind))
-    return [choice for inner in get_args(kind) for choice in _choices(inner)]
+    return [choice for inner in get_args(kind) for choice in choices_of(inner)]
 
 
 def _wording(error: ValidationError) -> str:

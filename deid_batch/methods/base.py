@@ -10,6 +10,12 @@ from deid_batch.errors import BadValue, InvalidOutput
 from deid_batch.values import text
 from deid_batch.wire import TEXT_VRS, tag_name
 
+COLUMNS = (
+    "kept", "redacted", "removed", "dateshifted", "cryptohashed", "encrypted", "perturbed", "substituted",
+    "uids_refreshed", "cleaned",
+)  # fmt: skip
+"""What elements are counted under; the audit log has a column for each."""
+
 OnError = Literal["redact", "fail"]
 ScopeName = Literal["SeriesInstance", "StudyInstance", "SOPInstance", "Patient"]
 Place = tuple[Any, ...]
@@ -76,7 +82,7 @@ class Method(ABC):
     vrs: ClassVar[frozenset[str]]
     """The VRs whose values it can treat."""
     purpose: ClassVar[str] = ""
-    """What its key is for (`crypto.PURPOSES`), if it has one."""
+    """What its key is for if it has one."""
     erases: ClassVar[bool] = False
     """Whether it takes whole elements, sequences and encapsulated values included."""
     acts_on_empty: ClassVar[bool] = False

@@ -22,11 +22,13 @@ class CryptoHash(ValueMethod):
     purpose: ClassVar[str] = "cryptohash"
 
     crypto_hash_type: Literal["Sha256", "Sha384", "Sha512"] = "Sha256"
+    match_input_string_length: bool = False
     max_length: Annotated[int, Interval(ge=8, le=128)] | None = None
     key: bytes = key_field()
 
     def treat(self, value: str, element: Element, number: int) -> str:
-        return self._digest(value.encode()).hex()[: self.max_length]
+        length = len(value) if self.match_input_string_length else self.max_length
+        return self._digest(value.encode()).hex()[:length]
 
     def apply_binary(self, value: bytes, element: Element) -> Change:
         return Change(self._digest(value))

@@ -33,6 +33,7 @@ class Perturb(ValueMethod):
     span: Annotated[Decimal, Ge(0)] = Decimal(1)
     range_type: Literal["Fixed", "Proportional"] = "Fixed"
     round_to: Annotated[int, Interval(ge=0, le=28)] = 2
+    distribution: Literal["Uniform"] = "Uniform"
     perturb_scope: ScopeName | Literal["None"] = "SeriesInstance"
     key: bytes = key_field()
 

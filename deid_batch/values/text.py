@@ -117,6 +117,10 @@ def padded(value: bytes, vr: str) -> bytes:
     return value + (b"\0" if vr in ("UI", "OB", "UN") else b" ")
 
 
+find_control = _CONTROL.search
+"""`(data, start, stop)` → a match where there are control bytes that no text VR may hold, but as padding."""
+
+
 def has_foreign_bytes(data: bytes, start: int, stop: int) -> bool:
     """Whether text holds control bytes that no text VR may hold: other elements swallowed by a lying length.
 

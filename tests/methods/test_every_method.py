@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deid_batch.crypto import PURPOSES
-from deid_batch.engine import COLUMNS
+from deid_batch.config.settings import KEY_SETTINGS
 from deid_batch.errors import BadValue
 from deid_batch.methods import METHODS, Element, Instance, Method, ValueMethod
+from deid_batch.methods.base import COLUMNS
 from deid_batch.values import text
 from deid_batch.wire import TEXT_VRS, VRS
 
@@ -95,7 +95,7 @@ def test_a_method_is_known_by_its_name_column_and_purpose(name: str) -> None:
     assert method.name == name
     assert method.column in COLUMNS
     assert method.vrs <= VRS
-    assert ("key" in {field.name for field in fields(method)}) == (method.purpose in PURPOSES)
+    assert ("key" in {field.name for field in fields(method)}) == (method.purpose in KEY_SETTINGS.values())
 
 
 def test_the_methods_of_the_contract_are_there() -> None:
