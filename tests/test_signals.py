@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from conftest import Place, lay, names, tree
 
-from deid_batch import batch, worker
+from deid_batch import batch, pool, worker
 from deid_batch.config import load_config
 from deid_batch.errors import StoppedEarly
 from deid_batch.plan import Job
-from deid_batch.pool import LocalPool
+from deid_batch.pool import LocalPool, local_pool, run_jobs
 from deid_batch.progress import Progress
 from deid_batch.rules import RuleSet
 from deid_batch.worker import JobResult, Setting
@@ -180,7 +180,7 @@ SETTING = Setting(b"", b"", b"", RuleSet((), b"key", "SeriesInstance", frozenset
 
 
 def fatal(job: Job) -> JobResult:
-    """A task that notes each file by a new file beside it, and dies of those named deadly."""
+    """A task that dies of files named deadly, and counts its deaths in them."""
     for path in job.paths:
         if b"deadly" in path:
             with open(path, "ab") as deaths:
@@ -189,16 +189,23 @@ def fatal(job: Job) -> JobResult:
     return JobResult([(path, ("done",)) for path in job.paths])
 
 
+@pytest.fixture
+def fatal_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have workers do that for `probe`."""
+    monkeypatch.setitem(pool._TASKS, "probe", fatal)
+
+
 def paths_in(folder: Path, *deadly: int) -> list[bytes]:
     return [os.fsencode(folder / (f"deadly {n}" if n in deadly else f"file {n}")) for n in range(40)]
 
 
+@pytest.mark.usefixtures("fatal_task")
 @pytest.mark.parametrize(("size", "deadly"), [(8, (13,)), pytest.param(1, (0, 39), marks=slow)])
 def test_a_file_that_kills_its_worker_is_the_only_one_lost(tmp_path: Path, size: int, deadly: tuple[int, ...]) -> None:
     paths = paths_in(tmp_path, *deadly)
     jobs = [Job(tuple(paths[start : start + size])) for start in range(0, len(paths), size)]
-    with LocalPool(2, SETTING) as pool:
-        results = list(pool.run(fatal, jobs, lambda: True))
+    with local_pool(2, SETTING) as workers:
+        results = list(run_jobs(workers, "probe", jobs, lambda: True))
     lost = [path for job, result in results if result is None for path in job.paths]
     done = [path for _, result in results if result for path, _ in result.rows]
     assert sorted(lost) == sorted(path for path in paths if b"deadly" in path)
@@ -206,15 +213,17 @@ def test_a_file_that_kills_its_worker_is_the_only_one_lost(tmp_path: Path, size:
     assert all(os.path.getsize(path) >= 2 for path in lost)
 
 
+@pytest.mark.usefixtures("fatal_task")
 def test_workers_that_die_while_nobody_looks_are_replaced(tmp_path: Path) -> None:
     jobs = [Job((path,)) for path in paths_in(tmp_path)]
     done = []
-    with LocalPool(2, SETTING) as pool:
-        for job, result in pool.run(fatal, jobs, lambda: True):
+    with local_pool(2, SETTING) as workers:
+        assert isinstance(workers, LocalPool)
+        for job, result in run_jobs(workers, "probe", jobs, lambda: True):
             assert result is not None
             done += job.paths
             if len(done) == 1:
-                executor = pool._executor
+                executor = workers._executor
                 for pid in list(executor._processes):
                     os.kill(pid, signal.SIGKILL)
                 wait_for(lambda executor=executor: executor._flags.broken)
@@ -229,15 +238,16 @@ class Fatal:
 
 
 def test_workers_that_can_not_be_started_stop_the_run() -> None:
-    with LocalPool(1, replace(SETTING, rules=Fatal())) as pool, pytest.raises(StoppedEarly):
-        list(pool.run(fatal, [Job((b"file",))], lambda: True))
+    with local_pool(1, replace(SETTING, rules=Fatal())) as workers, pytest.raises(StoppedEarly):
+        list(run_jobs(workers, "probe", [Job((b"file",))], lambda: True))
 
 
+@pytest.mark.usefixtures("fatal_task")
 def test_no_more_jobs_are_begun_than_are_wanted(tmp_path: Path) -> None:
     jobs = [Job((path,)) for path in paths_in(tmp_path, 0)]
     done = []
-    with LocalPool(1, SETTING) as pool:
-        for job, _ in pool.run(fatal, iter(jobs), lambda: len(done) < 5):
+    with local_pool(1, SETTING) as workers:
+        for job, _ in run_jobs(workers, "probe", iter(jobs), lambda: len(done) < 5):
             done.append(job)
     assert 5 <= len(done) <= 7
 
@@ -250,7 +260,7 @@ def deidentify_or_die(job: Job) -> JobResult:
 
 def test_a_file_that_kills_its_worker_is_a_row(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     lay(place, {"deadly": "CT_small.dcm", "a": "CT_small.dcm", "z": "MR_small.dcm"})
-    monkeypatch.setattr(batch, "deidentify", deidentify_or_die)
+    monkeypatch.setitem(pool._TASKS, "deidentify", deidentify_or_die)
     options = batch.Options(str(place.source), str(place.out), 1, str(place.work), str(place.audit))
     summary = batch.run_batch(load_config(str(place.config)), options, Progress(shown=False))
     assert summary.exit_code == 1
