@@ -29,9 +29,8 @@ from deid_batch.wire import SEQUENCE_DELIMITATION, UNDEFINED, Encoding, read_ite
 
 MAX_HEAD = 256 << 20
 """The most bytes of one file that are held in memory."""
-_FIRST_WINDOW = 64 << 10
 _WIDEST_FIRST_WINDOW = 1 << 20
-"""A window that one file needed is what the next one begins with, within these bounds."""
+"""A window that one file needed is what the next one begins with, up to this."""
 _PROBE_WINDOW = 8 << 10
 _BLOCK = 1 << 20
 
@@ -240,11 +239,13 @@ def _rewritten(source: Source, sink: Sink, compiled: CompiledRules, trace: list[
 
 def _opened(source: Source, window: int) -> tuple[Source, FileMeta]:
     """The source in the form that the walk reads, and its File Meta Information."""
-    data = source.read(0, window)
-    try:
-        meta = filemeta.read(data)
-    except NeedMore:
-        raise _truncated() from None
+    while True:
+        data = source.read(0, window)
+        try:
+            meta = filemeta.read(data, partial=len(data) < source.size)
+            break
+        except NeedMore:
+            window = _wider(window, source)
     if meta is None:
         raise Skipped("not-dicom")
     if meta.sop_class_uid == filemeta.MEDIA_STORAGE_DIRECTORY:

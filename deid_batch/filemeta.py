@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deid_batch.errors import OddEncoding
+from deid_batch.errors import NeedMore, OddEncoding
 from deid_batch.values import text, uids
 from deid_batch.wire import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, SHORT_VRS, VRS, Encoding, read_header
 
@@ -34,15 +34,16 @@ class FileMeta:
     sop_instance_uid: str = ""
 
 
-def read(data: bytes) -> FileMeta | None:
+def read(data: bytes, *, partial: bool) -> FileMeta | None:
     """What stands before the data set, or None where the bytes are no DICOM file.
 
-    A file without preamble or without File Meta Information is recognised by its first element.
+    A file without preamble or without File Meta Information is recognised by its first element. `partial` says
+    that the file goes on behind `data`; where that may still be File Meta Information, NeedMore is raised.
     """
     if data[_PREAMBLE : _PREAMBLE + 4] == b"DICM":
-        return _read_elements(data, _PREAMBLE + 4)
+        return _read_elements(data, _PREAMBLE + 4, partial)
     if data[:4] == b"\x02\x00\x00\x00" and data[4:6] in (b"UL", b"\x04\x00"):
-        return _read_elements(data, 0)
+        return _read_elements(data, 0, partial)
     return FileMeta(0) if _begins_like_a_data_set(data) else None
 
 
@@ -83,15 +84,17 @@ def write(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -
     return bytes(_PREAMBLE) + b"DICM" + length + content
 
 
-def _read_elements(data: bytes, pos: int) -> FileMeta:
+def _read_elements(data: bytes, pos: int, partial: bool) -> FileMeta:
     """The elements of group 0002, whatever its group length says."""
     found: dict[int, str] = {}
     while data[pos : pos + 2] == b"\x02\x00":
         encoding = EXPLICIT_LITTLE if data[pos + 4 : pos + 6].isalpha() else IMPLICIT_LITTLE
         header = read_header(data, pos, len(data), encoding)
         pos = header.start + header.length
-        if header.length > 0xFFFF or pos > len(data):
+        if header.length > 0xFFFF or (pos > len(data) and not partial):
             raise OddEncoding("bad-file-meta", "an element of the File Meta Information has an impossible length")
+        if pos + 8 > len(data) and partial:
+            raise NeedMore
         if header.tag in (0x00020002, 0x00020003, 0x00020010):
             found[header.tag] = uids.text_of(data[header.start : pos])
     return FileMeta(pos, found.get(0x00020010, ""), found.get(0x00020002, ""), found.get(0x00020003, ""))

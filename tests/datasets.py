@@ -19,6 +19,7 @@ from deid_batch.rules import RuleSet
 UNDEFINED = 0xFFFFFFFF
 ITEM = b"\xfe\xff\x00\xe0"
 LONG_VRS = frozenset("OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+FIRST_WINDOW = 64 << 10
 CT_IMAGE_STORAGE = b"1.2.840.10008.5.1.4.1.1.2\0"
 
 
@@ -140,11 +141,15 @@ deidentifier = lru_cache(CompiledRules)
 """One for all files of a rule set, as in a run."""
 
 
-def rewritten(data: bytes, rules: RuleSet, *, strict: bool = False) -> tuple[bytes, Rewritten]:
-    """(what is written in place of a file with these bytes, the account of it)."""
+def rewritten(
+    data: bytes, rules: RuleSet, *, strict: bool = False, window: int = FIRST_WINDOW
+) -> tuple[bytes, Rewritten]:
+    """(what is written in place of a file with these bytes, the account of it); `window` bytes are read at first."""
     source, sink = Path(SCRATCH.name, "source"), MemorySink()
     source.write_bytes(data)
-    account = rewrite(str(source), sink, deidentifier(rules, strict=strict))
+    compiled = deidentifier(rules, strict=strict)
+    compiled.window = window
+    account = rewrite(str(source), sink, compiled)
     return bytes(sink.data), account
 
 

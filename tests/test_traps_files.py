@@ -290,7 +290,7 @@ def test_odd_encodings_that_pydicom_reads_with_doubt_fail() -> None:
     cut_off = [*backwards, Element(0x00280010, "US", 5, length=20)]
     assert failure(part10(encode(cut_off)), RULES) == "tag-order"
     ends_early = encode(backwards) + header(0xFFFEE00D, 0) + encode([Element(0x00204000, "LT", b"lost")])
-    assert failure(part10(ends_early), RULES) == "tag-order"
+    assert failure(part10(ends_early), RULES) in ("tag-order", "unknown-vr")
     deep = encode([sequence(0x00081110)._replace(value=b"", length=UNDEFINED)]) + header(0xFFFEE000, UNDEFINED)
     assert failure(part10(encode(backwards) + deep * 5000), RULES) in ("tag-order", "too-deep")
 

@@ -75,20 +75,32 @@ def test_a_length_that_swallows_the_name_fails(what: str, nested: bool, form: Fo
     assert name_or_failure(file(LIARS[what]._replace(length=true + len(encode([NAME], form))))) == "lying-length"
 
 
+STUDY = with_identity(
+    MODALITY,
+    sequence(0x00081110, [MODALITY, NAME], is_undefined=True),
+    NAME,
+    Element(0x00280010, "US", 5),
+    sequence(0x00400275, [NAME, Element(0x00400007, "LO", b"scan")]),
+    sequence(0xFFFAFFFA, [NAME]),
+)
+
+
 @every_form
 def test_no_length_that_lies_lets_the_name_through(form: Form) -> None:
-    elements = with_identity(
-        MODALITY,
-        sequence(0x00081110, [MODALITY, NAME], is_undefined=True),
-        NAME,
-        Element(0x00280010, "US", 5),
-        sequence(0x00400275, [Element(0x00400007, "LO", b"scan"), NAME]),
-    )
-    for number, liar in enumerate(elements):
+    for number, liar in enumerate(STUDY):
         true = len(encode_element(liar, form)) - (12 if form.explicit and liar.vr in LONG_VRS else 8)
-        for length in {*range(0, 150, 2 if form == EXPLICIT else 7), UNDEFINED if liar.vr == "SQ" else 0} - {true}:
-            lying = [*elements[:number], liar._replace(length=length), *elements[number + 1 :]]
+        for length in {*range(0, 130, 3), UNDEFINED if liar.vr == "SQ" else 0} - {true}:
+            lying = [*STUDY[:number], liar._replace(length=length), *STUDY[number + 1 :]]
             assert name_or_failure(part10(encode(lying, form), SYNTAXES[form])) != "leaked", (hex(liar.tag), length)
+
+
+def test_no_damaged_byte_lets_the_name_through_or_ends_in_anything_but_a_reason() -> None:
+    body = encode(STUDY)
+    assert name_or_failure(part10(body)) == "written"
+    for position, byte in enumerate(body):
+        for damaged in {byte ^ 1, byte ^ 0x80, 0, 0xFF} - {byte}:
+            data = part10(body[:position] + bytes([damaged]) + body[position + 1 :])
+            assert name_or_failure(data) != "leaked", (position, damaged)
 
 
 @every_form
@@ -134,14 +146,12 @@ UNDELIMITED = {
 
 
 @every_form
-@pytest.mark.parametrize(
-    "behind", [[], [Element(0x00100020, "LO", b"4711")]], ids=["at the end", "with an element behind"]
-)
-@pytest.mark.parametrize("tag", [0x00081110, 0x00081140], ids=["kept", "removed"])
+@pytest.mark.parametrize("is_last", [False, True])
+@pytest.mark.parametrize("tag", [0x00081110, 0x00081140, 0x00400275], ids=["kept", "removed", "kept and late"])
 @pytest.mark.parametrize("missing", UNDELIMITED)
-def test_a_missing_or_odd_delimitation_fails(missing: str, tag: int, behind: list[Element], form: Form) -> None:
-    items = UNDELIMITED[missing](form)
-    undelimited = Element(tag, "SQ", items, length=UNDEFINED)
+def test_a_missing_or_odd_delimitation_fails(missing: str, tag: int, is_last: bool, form: Form) -> None:
+    undelimited = Element(tag, "SQ", UNDELIMITED[missing](form), length=UNDEFINED)
+    behind = [] if is_last else [Element(0x00880904, "LO", b"topic")]
     body = encode([*identity()[:2], undelimited, *behind], form)
     assert failure(part10(body, SYNTAXES[form]), RULES) != ""
 

@@ -26,6 +26,9 @@ from datasets import (
     sequence,
     with_identity,
 )
+from datasets import (
+    FIRST_WINDOW as WINDOW,
+)
 from oracle import rule_set
 
 from deid_batch import dicomfile
@@ -46,7 +49,6 @@ KEEPING = names_and('{"tag": {"value": "(7FE0,xxxx)"}, "method": "keep"}')
 EMPTYING = names_and('{"tag": {"value": "(7FE0,00xx)"}, "method": "redact", "redactLeaves": "empty"}')
 REMOVING = names_and('{"tag": {"value": "(7FE0,00xx)"}, "method": "remove"}')
 NAME, ANON = Element(0x00100010, "PN", b"Smith^John"), Element(0x00100010, "PN", b"ANON")
-WINDOW = 64 << 10
 
 
 def noise(count: int) -> bytes:
