@@ -182,14 +182,16 @@ class Worker:
 
         Where it can't have its name, that is told of each of its files.
         """
-        if os.path.isdir(self._final(folder)) or not folder:
-            return
-        self._make_folder(os.path.dirname(folder))
-        try:
-            os.mkdir(self._final(folder))
-        except OSError as error:
-            if error.errno not in _BAD_NAME | _TAKEN_NAME:
-                raise
+        missing = []
+        while folder and not os.path.isdir(self._final(folder)):
+            missing.append(self._final(folder))
+            folder = os.path.dirname(folder)
+        for path in reversed(missing):
+            try:
+                os.mkdir(path)
+            except OSError as error:
+                if error.errno not in _BAD_NAME | _TAKEN_NAME:
+                    raise
 
     def _renamed(self, path: bytes, temporary: bytes, row: Row) -> Row:
         """Give a file its final name: its row, or another one where it can't have that name."""
