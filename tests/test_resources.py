@@ -148,7 +148,7 @@ def test_an_out_that_becomes_read_only_stops_the_run(
 
 @pytest.mark.parametrize(
     ("step", "replaced"),
-    [(step, False) for step in ("deidentify", "_prepare", "_published", "_folder_made")]
+    [(step, False) for step in ("deidentify", "_prepare", "_published", "_make_folder")]
     + [(step, True) for step in ("deidentify", "_prepare", "_published")],
 )
 def test_an_out_that_vanishes_stops_the_run_and_is_not_made_anew(

@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 from conftest import Place, lay, names, tree
 
-from deid_batch import batch, worker
-from deid_batch import pool as pool_module
+from deid_batch import batch, pool, worker
 from deid_batch.config import load_config
 from deid_batch.errors import StoppedEarly
 from deid_batch.plan import Job
-from deid_batch.pool import local_pool, run_jobs
+from deid_batch.pool import LocalPool, local_pool, run_jobs
 from deid_batch.progress import Progress
 from deid_batch.rules import RuleSet
 from deid_batch.worker import JobResult, Setting
@@ -143,7 +142,9 @@ def test_workers_that_are_killed_are_replaced(busy: Place, undisturbed: Undistur
     process = busy.start(env={**os.environ, "PATH": ""})  # nor is pgrep needed
     for files in (1, 200):
         wait_for_outputs(busy, process, files)
-        os.kill(workers_of(process)[0], signal.SIGKILL)
+        wait_for(lambda: workers_of(process) or process.poll() is not None)
+        for worker_pid in workers_of(process)[:1]:
+            os.kill(worker_pid, signal.SIGKILL)
     assert ended(process) == (1, "")
     assert tree(busy.out) == undisturbed
     assert not any(row["reason"] == "worker-died" for row in busy.rows().values())
@@ -192,8 +193,9 @@ def fatal(job: Job) -> JobResult:
 
 
 @pytest.fixture
-def deadly_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(pool_module._TASKS, "deidentify", fatal)
+def fatal_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have workers do that for `probe`."""
+    monkeypatch.setitem(pool._TASKS, "probe", fatal)
 
 
 def paths_in(folder: Path, *deadly: int) -> list[bytes]:
@@ -202,12 +204,11 @@ def paths_in(folder: Path, *deadly: int) -> list[bytes]:
 
 @pytest.mark.usefixtures("fatal_task")
 @pytest.mark.parametrize(("size", "deadly"), [(8, (13,)), pytest.param(1, (0, 39), marks=slow)])
-@pytest.mark.usefixtures("deadly_task")
 def test_a_file_that_kills_its_worker_is_the_only_one_lost(tmp_path: Path, size: int, deadly: tuple[int, ...]) -> None:
     paths = paths_in(tmp_path, *deadly)
     jobs = [Job(tuple(paths[start : start + size])) for start in range(0, len(paths), size)]
-    with local_pool(2, SETTING) as pool:
-        results = list(run_jobs(pool, "deidentify", jobs, lambda: True))
+    with local_pool(2, SETTING) as workers:
+        results = list(run_jobs(workers, "probe", jobs, lambda: True))
     lost = [path for job, result in results if result is None for path in job.paths]
     done = [path for _, result in results if result for path, _ in result.rows]
     assert sorted(lost) == sorted(path for path in paths if b"deadly" in path)
@@ -215,12 +216,13 @@ def test_a_file_that_kills_its_worker_is_the_only_one_lost(tmp_path: Path, size:
     assert all(os.path.getsize(path) >= 2 for path in lost)
 
 
-@pytest.mark.usefixtures("deadly_task")
+@pytest.mark.usefixtures("fatal_task")
 def test_workers_that_die_while_nobody_looks_are_replaced(tmp_path: Path) -> None:
     jobs = [Job((path,)) for path in paths_in(tmp_path)]
     done = []
-    with local_pool(2, SETTING) as pool:
-        for job, result in run_jobs(pool, "deidentify", jobs, lambda: True):
+    with local_pool(2, SETTING) as workers:
+        assert isinstance(workers, LocalPool)
+        for job, result in run_jobs(workers, "probe", jobs, lambda: True):
             assert result is not None
             done += job.paths
             if len(done) == 1:
@@ -238,18 +240,18 @@ class Fatal:
         return os._exit, (1,)
 
 
-@pytest.mark.usefixtures("deadly_task")
 def test_workers_that_can_not_be_started_stop_the_run() -> None:
-    with local_pool(1, replace(SETTING, rules=Fatal())) as pool, pytest.raises(StoppedEarly):
-        list(run_jobs(pool, "deidentify", [Job((b"file",))], lambda: True))
+    with local_pool(1, replace(SETTING, rules=Fatal())) as workers, pytest.raises(StoppedEarly):
+        list(run_jobs(workers, "probe", [Job((b"file",))], lambda: True))
 
 
-@pytest.mark.usefixtures("deadly_task")
+@slow
+@pytest.mark.usefixtures("fatal_task")
 def test_no_more_jobs_are_begun_than_are_wanted(tmp_path: Path) -> None:
     jobs = [Job((path,)) for path in paths_in(tmp_path, 0)]
     done = []
-    with local_pool(1, SETTING) as pool:
-        for job, _ in run_jobs(pool, "deidentify", iter(jobs), lambda: len(done) < 5):
+    with local_pool(1, SETTING) as workers:
+        for job, _ in run_jobs(workers, "probe", iter(jobs), lambda: len(done) < 5):
             done.append(job)
     assert 5 <= len(done) <= 7
 
@@ -262,7 +264,7 @@ def deidentify_or_die(job: Job) -> JobResult:
 
 def test_a_file_that_kills_its_worker_is_a_row(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     lay(place, {"deadly": "CT_small.dcm", "a": "CT_small.dcm", "z": "MR_small.dcm"})
-    monkeypatch.setitem(pool_module._TASKS, "deidentify", deidentify_or_die)
+    monkeypatch.setitem(pool._TASKS, "deidentify", deidentify_or_die)
     options = batch.Options(str(place.source), str(place.out), 1, str(place.work), str(place.audit))
     summary = batch.run_batch(load_config(str(place.config)), options, Progress(shown=False))
     assert summary.exit_code == 1
