@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import re
+import resource
 import secrets
 import signal
 import sys
@@ -301,6 +302,8 @@ def sync_folder(folder: bytes) -> None:
 
 _SYNCFS = getattr(ctypes.CDLL(None), "syncfs", None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1
+_MAX_MEMORY = 4 << 30
+"""Bytes of address space of a worker process: a file that needs more than that fails, and the machine goes on."""
 _worker: Worker | None = None
 
 
@@ -310,6 +313,9 @@ def start(setting: Setting, parent: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    bound, most = resource.getrlimit(resource.RLIMIT_AS)
+    if not 0 <= bound <= _MAX_MEMORY:
+        resource.setrlimit(resource.RLIMIT_AS, (_MAX_MEMORY, most))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
