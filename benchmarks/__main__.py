@@ -103,9 +103,9 @@ def _measured(options: argparse.Namespace) -> Session:
 def _one_corpus(name: str, found: Mapping[str, Peer], options: argparse.Namespace, setting: Setting) -> Measured:
     _tell(f"{name}: building, or taking what is there")
     laid = lay(CORPORA[name], options.scale, setting.folder / "corpora")
-    rounds = alternate(laid, found, options.repeat, setting)
+    rounds, left_out = alternate(laid, found, options.repeat, setting)
     memory = peaks(found["j2"], laid, setting) or Peaks(0, 0)
-    return Measured(name, CORPORA[name].says, laid.files, laid.size, rounds, memory.worker, memory.parent)
+    return Measured(name, CORPORA[name].says, laid.files, laid.size, rounds, left_out, memory.worker, memory.parent)
 
 
 def _tell(line: str) -> None:

@@ -34,6 +34,8 @@ class Measured:
     files: int
     size: int
     rounds: list[Round]
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Peers that fail on this corpus, and how."""
     worker_bytes: int = 0
     parent_bytes: int = 0
 

@@ -68,7 +68,7 @@ def deid(source: str, out: str) -> None:
             replace_identifiers(dicom_files=files, deid=recipe, ids=known, save=True, output_folder=target)
 
 
-def _hashed_field(_item: object, _value: object, field: object, _dicom: object) -> str:
+def _hashed_field(*, field: object, **_: object) -> str:
     """What deid calls for `func:hashed`."""
     return _hashed(getattr(field, "element", field).value)
 

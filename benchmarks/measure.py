@@ -37,7 +37,8 @@ def measured(command: list[str]) -> Used:
     starter = [sys.executable, "-I", "-S", str(Path(__file__).resolve()), *command]
     done = subprocess.run(starter, cwd=ROOT, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode:
-        raise CommandFailed(f"{command[0]} ended badly: {done.stderr.strip()[-500:] or 'it says nothing'}")
+        said = done.stderr.strip().splitlines() or ["it says nothing"]
+        raise CommandFailed(f"{os.path.basename(command[0])} ended badly: {said[-1][:200]}")
     return Used(*json.loads(done.stdout))
 
 

@@ -140,7 +140,7 @@ def _tool(name: str) -> Callable[[str], str | None]:
             return None
         done = subprocess.run([name, "--version"], capture_output=True, text=True, check=False)
         numbers = [word for word in done.stdout.split() if any(map(str.isdigit, word))]
-        return numbers[0] if numbers else "?"
+        return numbers[0].lstrip("v") if numbers else "?"
 
     return found
 
@@ -201,15 +201,16 @@ PEERS = {
         "dicom-anonymizer",
         _package("dicom-anonymizer"),
         _loop("dicom-anonymizer", lambda task: task.python),
-        "Python: its table of the Basic Profile, private elements removed, folder by folder in one process; "
-        "plain writes",
+        "Python: its table of the Basic Profile at every depth, private elements removed, folder by folder in one "
+        "process; plain writes",
         slow=True,
     ),
     "deid": Peer(
         "deid",
         _package("deid"),
         _loop("deid", lambda task: task.python),
-        "Python: a recipe of seed-sample's rules (names hashed), folder by folder in one process; plain writes",
+        "Python: a recipe of seed-sample's rules at every depth (names hashed), folder by folder in one process; "
+        "plain writes",
         slow=True,
     ),
     "pydicom-loop": Peer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import statistics
 import subprocess
 from collections.abc import Iterator
 from datetime import datetime
@@ -42,6 +43,8 @@ def _table(session: Session, measured: Measured) -> Table:
     for peer in session.peers:
         if peer in measured.peers():
             table.add_row(session.peers[peer]["label"], *_cells(measured, peer))
+        elif peer in measured.left_out:
+            table.add_row(session.peers[peer]["label"], "fails")
     return table
 
 
@@ -52,7 +55,7 @@ def _cells(measured: Measured, peer: str) -> Iterator[str]:
     yield _number(rate.median)
     yield f"{_number(rate.least)}–{_number(rate.most)}"
     yield _number(rate.median * runs[0].size / runs[0].files / 1e6)
-    yield f"{sorted(run.cpu_seconds for run in runs)[len(runs) // 2]:.2f}"
+    yield f"{statistics.median(run.cpu_seconds for run in runs):.2f}"
     yield f"{max(run.peak_bytes for run in runs) / 1e6:.0f}"
     for ours in ("j1", "j2"):
         yield _times(measured.ratio(ours, peer))
@@ -65,11 +68,13 @@ def _times(ratio: Spread | None) -> str:
 def _number(number: float) -> str:
     if number >= 100:
         return f"{number:,.0f}"
-    return f"{number:.1f}" if number >= 10 else f"{number:.2f}"
+    if number >= 10:
+        return f"{number:.1f}"
+    return f"{number:.2f}" if number >= 0.1 else f"{number:.3f}"
 
 
 def _goal_table(found: list[Goal]) -> Table:
-    table = Table(title="Goals", title_justify="left", title_style="bold", header_style="")
+    table = Table(title="Goals, meant for --scale 1", title_justify="left", title_style="bold", header_style="")
     for heading in ("goal", "wanted", "found", ""):
         table.add_column(heading)
     for goal in found:
@@ -87,6 +92,9 @@ def notes(session: Session) -> Iterator[str]:
     )
     for peer in session.peers.values():
         yield f"{peer['label']} ({peer['version']}): {peer['does']}"
+    for measured in session.corpora:
+        for key, why in measured.left_out.items():
+            yield f"{session.peers[key]['label']} fails on {measured.name}: {why}"
     for name, told in session.machine.items():
         yield f"{name}: {told}"
 
@@ -119,7 +127,7 @@ def _listed(lines: list[str]) -> list[str]:
 
 def _cell(measured: Measured, peer: str) -> str:
     if peer not in measured.peers():
-        return "–"
+        return "fails" if peer in measured.left_out else "–"
     ratio = measured.ratio("j2" if peer == "gdcmanon-2" else "j1", peer)
     told = _number(measured.rate(peer).median)
     return f"{told} ({_times(ratio)})" if ratio and peer not in ("j1", "j2") else told

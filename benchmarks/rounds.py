@@ -49,19 +49,28 @@ class Setting:
     tell: Callable[[str], None]
 
 
-def alternate(laid: Laid, peers: Mapping[str, Peer], repeat: int, setting: Setting) -> list[Round]:
-    """Each round runs all peers, each time in another order. One that fails is told, and left out here."""
+def alternate(
+    laid: Laid, peers: Mapping[str, Peer], repeat: int, setting: Setting
+) -> tuple[list[Round], dict[str, str]]:
+    """All rounds, each with all peers in another order, and why some are left out: they fail on the first file."""
     for path in laid.paths:
         (laid.folder / path).read_bytes()  # so that the first peer has it no harder than the others
     rounds: list[Round] = []
     with tempfile.TemporaryDirectory(prefix="trees-", dir=setting.folder) as folder:
-        trees = {key: tree for key in peers if (tree := _fitting(key, peers[key], laid, Path(folder), setting))}
+        trees: dict[str, _Tree] = {}
+        left_out: dict[str, str] = {}
+        for key, peer in peers.items():
+            try:
+                trees[key] = _fitting(key, peer, laid, Path(folder), setting)
+            except CommandFailed as failure:
+                left_out[key] = str(failure)
+                setting.tell(f"{peer.label} is left out: {failure}")
         for number in range(repeat):
             turned = number % len(trees)
             order = [*trees][turned:] + [*trees][:turned]
             setting.tell(f"round {number + 1} of {repeat}")
             rounds.append({key: _run(key, peers[key], trees[key], setting) for key in order})
-    return rounds
+    return rounds, left_out
 
 
 class _Tree(NamedTuple):
@@ -71,21 +80,16 @@ class _Tree(NamedTuple):
     halves: tuple[Path, Path]
 
 
-def _fitting(key: str, peer: Peer, laid: Laid, folder: Path, setting: Setting) -> _Tree | None:
-    """The files that a peer gets: all, or as many as it can do in time; none if it fails on the first."""
+def _fitting(key: str, peer: Peer, laid: Laid, folder: Path, setting: Setting) -> _Tree:
+    """The files that a peer gets: all, or as many as it can do in time."""
     folder = folder / key
-    if key in OURS:
-        return _tree(peer, laid, laid.files, folder)
-    try:
+    files = laid.files
+    if key not in OURS:
         one = _run(key, peer, _tree(peer, laid, 2 if peer.halved else 1, folder / "one"), setting)
-        files = laid.files
-        if peer.slow and files > 1:
-            few = _run(key, peer, _tree(peer, laid, max(2, files // 50), folder / "few"), setting)
-            each = max(few.seconds - one.seconds, 1e-6) / (few.files - one.files)
-            files = _round_share(files, setting.budget / each)
-    except CommandFailed as failure:
-        setting.tell(f"{peer.label} is left out: {failure}")
-        return None
+    if peer.slow and files > 1:
+        few = _run(key, peer, _tree(peer, laid, max(2, files // 50), folder / "few"), setting)
+        each = max(few.seconds - one.seconds, 1e-6) / (few.files - one.files)
+        files = _round_share(files, setting.budget / each)
     return _tree(peer, laid, files, folder / "all")
 
 
@@ -149,6 +153,8 @@ def peaks(peer: Peer, laid: Laid, setting: Setting) -> Peaks | None:
             for pid in (process.pid, *_descendants(watched)):
                 seen[pid] = max(seen.get(pid, 0), _high_water(pid))
             time.sleep(_LOOK_EVERY)
+        if process.returncode:
+            raise CommandFailed(f"{peer.label} ended with {process.returncode}")
     parent = seen.pop(process.pid, 0)
     return Peaks(parent, max(seen.values(), default=0))
 

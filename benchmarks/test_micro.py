@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from functools import partial
 from itertools import count
@@ -27,7 +27,7 @@ from deid_batch.worker import audit_row
 
 pytest.importorskip("pytest_benchmark")
 HEAD = 1 << 20
-FILES = {
+FILES: dict[str, Callable[[], bytes]] = {
     "mr": CORPORA["mr"].templates[0],
     "ct": CORPORA["ct"].templates[0],
     "segmentation": templates.segmentation,
@@ -110,7 +110,7 @@ def test_known_decisions(benchmark: Any, compiled: CompiledRules, headers: list[
 @pytest.mark.parametrize("name", METHODS)
 def test_method(name: str, benchmark: Any) -> None:
     vr, tag, value = VALUES[name]
-    keyed = {"key": bytes(range(32))} if "key" in METHODS[name].__dataclass_fields__ else {}
+    keyed: Any = {"key": bytes(range(32))} if "key" in METHODS[name].__dataclass_fields__ else {}
     method = METHODS[name](**keyed)
     assert benchmark(method.apply, value, Element(tag, vr, INSTANCE)).warnings == 0
 
