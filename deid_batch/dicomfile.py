@@ -14,7 +14,7 @@ import stat
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from deid_batch import filemeta
@@ -215,7 +215,7 @@ def rewrite(path: str | bytes, sink: Sink, compiled: CompiledRules, trace: list[
         rewritten = _rewritten(file, sink, compiled, trace)
         if file.changed():
             raise FileError("changed", "the file was written to while it was read")
-        return replace(rewritten, bytes_in=file.size)
+        return rewritten
 
 
 def rewrite_bytes(data: bytes, compiled: CompiledRules) -> bytes:
@@ -227,14 +227,13 @@ def rewrite_bytes(data: bytes, compiled: CompiledRules) -> bytes:
 
 def _rewritten(source: Source, sink: Sink, compiled: CompiledRules, trace: list[Touch] | None) -> Rewritten:
     try:
-        return replace(_deidentified(*_opened(source, compiled.window), sink, compiled, trace), bytes_in=source.size)
+        return _deidentified(*_opened(source, compiled.window), sink, compiled, trace, source.size)
     except OddEncoding as odd:
         sink.reset()
         if trace is not None:
             trace.clear()
         plain = _Memory(reencode(_whole(source), odd))
-        rewritten = _deidentified(*_opened(plain, compiled.window), sink, compiled, trace)
-        return replace(rewritten, bytes_in=source.size, detail="re-encoded")
+        return _deidentified(*_opened(plain, compiled.window), sink, compiled, trace, source.size, "re-encoded")
 
 
 def _opened(source: Source, window: int) -> tuple[Source, FileMeta]:
@@ -254,20 +253,22 @@ def _opened(source: Source, window: int) -> tuple[Source, FileMeta]:
     if syntax and not _TRANSFER_SYNTAX.fullmatch(syntax):
         raise FileError("unknown-transfer-syntax", tag_name(0x00020010))
     if syntax in _DEFLATED:
-        return _Memory(_inflated(_whole(source)[meta.start :])), replace(meta, start=0)
+        return _Memory(_inflated(_whole(source)[meta.start :])), meta._replace(start=0)
     return source, meta
 
 
 def _identified(
-    source: Source, meta: FileMeta, window: int, also: frozenset[int] = frozenset()
+    source: Source, meta: FileMeta, window: int, compiled: CompiledRules | None = None
 ) -> tuple[Instance, dict[int, Values], Encoding]:
-    """(identity, values of the attributes in `also`, encoding); the window grows until they are in it."""
+    """(identity, values of the attributes in conditions, encoding); the window grows until they are in it."""
+    also = compiled.rules.condition_tags if compiled else frozenset()
     while True:
         data = source.read(0, window)
         encoding = filemeta.encoding_of(meta, data)
         try:
             partial = len(data) < source.size
-            instance, values = read_instance(data, meta.start, encoding, also, partial=partial)
+            outline = compiled.outline(encoding) if compiled else None
+            instance, values = read_instance(data, meta.start, encoding, also, outline, partial=partial)
         except NeedMore:
             window = _wider(window, source)
             continue
@@ -277,10 +278,16 @@ def _identified(
 
 
 def _deidentified(
-    source: Source, meta: FileMeta, sink: Sink, compiled: CompiledRules, trace: list[Touch] | None
+    source: Source,
+    meta: FileMeta,
+    sink: Sink,
+    compiled: CompiledRules,
+    trace: list[Touch] | None,
+    bytes_in: int,
+    detail: str = "",
 ) -> Rewritten:
     rules = compiled.rules
-    instance, values, encoding = _identified(source, meta, compiled.window, rules.condition_tags)
+    instance, values, encoding = _identified(source, meta, compiled.window, compiled)
     for scope in sorted(rules.required_scopes):
         if not instance.scope_uid(scope):
             raise SetAside("no-scope-uid", f"the file has no UID of the scope {scope}")
@@ -289,19 +296,22 @@ def _deidentified(
     syntax = meta.transfer_syntax_uid or filemeta.syntax_of(encoding)
     if walk.is_encapsulated and not meta.transfer_syntax_uid:
         raise FileError("unknown-transfer-syntax", "encapsulated data without a Transfer Syntax UID")
-    sink.write(filemeta.write(walk.sop_class_uid, walk.sop_instance_uid, syntax))
+    head = filemeta.write(walk.sop_class_uid, walk.sop_instance_uid, syntax)
     if syntax in _DEFLATED:
+        sink.write(head)
+        head = b""
         sink.begin_deflate()
     while tail is not None:
         stop = _end_of_tail(source, tail, encoding)
         if tail.is_kept:
-            sink.write(walk.taken())
+            sink.write(walk.taken(head))
+            head = b""
             sink.splice(source, tail.start, stop)
         tail = _fed(walk, compiled, source, stop, 0)
-    sink.write(walk.taken())
+    sink.write(walk.taken(head))
     sink.finish()
     return Rewritten(
-        bytes_in=source.size,
+        bytes_in=bytes_in,
         bytes_out=sink.written,
         sha256=sink.digest.hexdigest(),
         sop_class_uid=walk.sop_class_uid,
@@ -310,6 +320,7 @@ def _deidentified(
         counts=walk.counts,
         hits=walk.hits,
         warnings=walk.warnings,
+        detail=detail,
     )
 
 
