@@ -67,11 +67,35 @@ def _is_empty(folder: str, but: str = "") -> bool:
     return not os.path.isdir(folder) or set(os.listdir(folder)) <= {but}
 
 
+_held: set[int] = set()
+"""Descriptors of locks. A forked process lets go of them, so that a lock ends with the process that took it."""
+
+
+def _let_go() -> None:
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
+@contextmanager
+def _lockable(path: str, flags: int) -> Iterator[int]:
+    """An open descriptor that only this process has."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    _held.add(descriptor)
+    try:
+        yield descriptor
+    finally:
+        _held.remove(descriptor)
+        os.close(descriptor)
+
+
 @contextmanager
 def locked(work: str) -> Iterator[None]:
     """Hold the work directory. Another run that holds it raises StoppedEarly; a dead one's lock is void."""
-    descriptor = os.open(os.path.join(work, _LOCK_NAME), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    with _lockable(os.path.join(work, _LOCK_NAME), os.O_RDWR | os.O_CREAT) as descriptor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -83,23 +107,18 @@ def locked(work: str) -> Iterator[None]:
             yield
         finally:
             os.ftruncate(descriptor, 0)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
 def out_locked(out: str) -> Iterator[None]:
     """Hold OUT itself, where its file system can: a run with another work directory raises StoppedEarly."""
-    descriptor = os.open(out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with _lockable(out, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
         with suppress(OSError):  # as NFS says of directories
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise StoppedEarly("another run holds OUT, with another work directory") from None
         yield
-    finally:
-        os.close(descriptor)
 
 
 def lock_owner(work: str) -> tuple[int, str] | None:
