@@ -50,8 +50,9 @@ class AuditLog:
         self._file.flush()
 
     def close(self) -> None:
-        """Leave the log as it is on disk."""
+        """Bring the log onto the disk and leave it as it is."""
         if self._file is not None:
+            os.fsync(self._file.fileno())
             self._file.close()
             self._file = None
 

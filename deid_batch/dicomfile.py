@@ -32,7 +32,8 @@ MAX_HEAD = 256 << 20
 _WIDEST_FIRST_WINDOW = 1 << 20
 """A window that one file needed is what the next one begins with, up to this."""
 _PROBE_WINDOW = 8 << 10
-_BLOCK = 1 << 20
+_BLOCK = 512 << 10
+Bytes = bytes | memoryview
 
 
 _DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
@@ -64,6 +65,10 @@ class Source(Protocol):
         """`count` bytes from `start`, fewer at the end."""
         ...
 
+    def read_into(self, buffer: memoryview, start: int) -> int:
+        """Fill the buffer with bytes from `start`; how many there were, 0 at the end."""
+        ...
+
 
 class _File:
     """A regular file."""
@@ -92,6 +97,9 @@ class _File:
         self._last = (start, count, data)
         return data
 
+    def read_into(self, buffer: memoryview, start: int) -> int:
+        return os.preadv(self._fd, [buffer], start)
+
     def changed(self) -> bool:
         """Whether somebody wrote to the file since it was opened."""
         after = os.fstat(self._fd)
@@ -107,6 +115,11 @@ class _Memory:
 
     def read(self, start: int, count: int) -> bytes:
         return self._data[start : start + count]
+
+    def read_into(self, buffer: memoryview, start: int) -> int:
+        block = self._data[start : start + len(buffer)]
+        buffer[: len(block)] = block
+        return len(block)
 
 
 class Sink(ABC):
@@ -126,7 +139,7 @@ class Sink(ABC):
         """Deflate what is written from now on. (PS3.5 A.5)"""
         self._deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Bytes) -> None:
         """Add bytes at the end."""
         self._put(self._deflate.compress(data) if self._deflate else data)
 
@@ -138,20 +151,21 @@ class Sink(ABC):
 
     def splice(self, source: Source, start: int, stop: int) -> None:
         """Copy bytes from the source as they are."""
+        buffer = memoryview(bytearray(min(_BLOCK, stop - start)))
         while start < stop:
-            block = source.read(start, min(_BLOCK, stop - start))
-            if not block:
+            count = source.read_into(buffer[: stop - start], start)
+            if not count:
                 raise FileError("changed", "the file became shorter while it was read")
-            self.write(block)
-            start += len(block)
+            self.write(buffer[:count])
+            start += count
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, data: Bytes) -> None:
         self.digest.update(data)
         self.put(data)
         self.written += len(data)
 
     @abstractmethod
-    def put(self, data: bytes) -> None:
+    def put(self, data: Bytes) -> None:
         """Take bytes in."""
 
     @abstractmethod
@@ -166,7 +180,7 @@ class FileSink(Sink):
         self._descriptor = descriptor
         super().__init__()
 
-    def put(self, data: bytes) -> None:
+    def put(self, data: Bytes) -> None:
         view = memoryview(data)
         try:
             while view:
@@ -182,7 +196,7 @@ class FileSink(Sink):
 class MemorySink(Sink):
     """Bytes in memory."""
 
-    def put(self, data: bytes) -> None:
+    def put(self, data: Bytes) -> None:
         self.data += data
 
     def clear(self) -> None:
@@ -192,7 +206,7 @@ class MemorySink(Sink):
 class NoSink(Sink):
     """Nothing is kept."""
 
-    def put(self, data: bytes) -> None:
+    def put(self, data: Bytes) -> None:
         pass
 
     def clear(self) -> None:
