@@ -33,8 +33,9 @@ _WIDEST_FIRST_WINDOW = 1 << 20
 """A window that one file needed is what the next one begins with, up to this."""
 _PROBE_WINDOW = 8 << 10
 _BLOCK = 512 << 10
+_DEFLATED_BLOCK = 16 << 10
+"""What is inflated at a time: it can't become more than 17 MB."""
 Bytes = bytes | memoryview
-
 
 _DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 _TRANSFER_SYNTAX = re.compile(r"1\.2\.840\.10008\.1\.2(\.\d{1,3}){0,3}", re.ASCII)
@@ -257,8 +258,8 @@ def _opened(source: Source, window: int) -> tuple[Source, FileMeta]:
         try:
             meta = filemeta.read(data, partial=len(data) < source.size)
             break
-        except NeedMore:
-            window = _wider(window, source)
+        except NeedMore as need:
+            window = _wider(window, source, need)
     if meta is None:
         raise Skipped("not-dicom")
     if meta.sop_class_uid == filemeta.MEDIA_STORAGE_DIRECTORY:
@@ -267,7 +268,7 @@ def _opened(source: Source, window: int) -> tuple[Source, FileMeta]:
     if syntax and not _TRANSFER_SYNTAX.fullmatch(syntax):
         raise FileError("unknown-transfer-syntax", tag_name(0x00020010))
     if syntax in _DEFLATED:
-        return _Memory(_inflated(_whole(source)[meta.start :])), meta._replace(start=0)
+        return _Memory(_inflated(source, meta.start)), meta._replace(start=0)
     return source, meta
 
 
@@ -283,8 +284,8 @@ def _identified(
             partial = len(data) < source.size
             outline = compiled.outline(encoding) if compiled else None
             instance, values = read_instance(data, meta.start, encoding, also, outline, partial=partial)
-        except NeedMore:
-            window = _wider(window, source)
+        except NeedMore as need:
+            window = _wider(window, source, need)
             continue
         if not (uids.is_uid(instance.sop_class_uid) and instance.sop_instance_uid):
             raise FileError("no-sop-uid", "SOP Class UID or SOP Instance UID is missing, or no UID")
@@ -345,8 +346,8 @@ def _fed(walk: Walk, compiled: CompiledRules, source: Source, base: int, pos: in
         data = source.read(base, window)
         try:
             tail = walk.feed(data, pos, partial=base + len(data) < source.size)
-        except NeedMore:
-            window = _wider(window, source, base)
+        except NeedMore as need:
+            window = _wider(window, source, need, base)
             continue
         compiled.window = min(window, _WIDEST_FIRST_WINDOW)
         return tail and tail._replace(start=base + tail.start)
@@ -373,13 +374,13 @@ def _end_of_tail(source: Source, tail: Tail, encoding: Encoding) -> int:
     return stop
 
 
-def _wider(window: int, source: Source, base: int = 0) -> int:
-    """A wider window; there is none where the whole source was in it already."""
-    if base + window >= source.size:
+def _wider(window: int, source: Source, need: NeedMore, base: int = 0) -> int:
+    """A wider window; there is none where the source ends before what is needed does, or with the window."""
+    if base + max(window + 1, need.stop) > source.size:
         raise _truncated()
-    if window >= MAX_HEAD:
+    if max(window + 1, need.stop) > MAX_HEAD:
         raise FileError("too-large", f"more than {MAX_HEAD >> 20} MiB that must be looked at")
-    return window * 8
+    return min(max(window * 8, need.stop), MAX_HEAD)
 
 
 def _whole(source: Source) -> bytes:
@@ -388,18 +389,24 @@ def _whole(source: Source) -> bytes:
     return source.read(0, source.size)
 
 
-def _inflated(data: bytes) -> bytes:
-    """The plain bytes of a deflated data set. (PS3.5 A.5)"""
+def _inflated(source: Source, start: int) -> bytes:
+    """The plain bytes of the deflated data set that begins at `start`. (PS3.5 A.5)"""
     inflate = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
-    try:
-        plain = inflate.decompress(data, MAX_HEAD)
-    except zlib.error:
-        raise Unreadable("bad-deflate", "the deflated data can't be inflated") from None
-    if inflate.unconsumed_tail:
-        raise FileError("too-large", f"inflates to more than {MAX_HEAD >> 20} MiB")
-    if not inflate.eof:
-        raise _truncated()
-    return plain
+    plain: list[bytes] = []
+    room = MAX_HEAD
+    while not inflate.eof:
+        deflated = source.read(start, _DEFLATED_BLOCK)
+        if not deflated:
+            raise _truncated()
+        start += len(deflated)
+        try:
+            plain.append(inflate.decompress(deflated))
+        except zlib.error:
+            raise Unreadable("bad-deflate", "the deflated data can't be inflated") from None
+        room -= len(plain[-1])
+        if room < 0:
+            raise FileError("too-large", f"inflates to more than {MAX_HEAD >> 20} MiB")
+    return b"".join(plain)
 
 
 def _truncated() -> Unreadable:

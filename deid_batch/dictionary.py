@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
+from typing import NamedTuple
 
 from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
-from pydicom.datadict import dictionary_keyword, dictionary_VM, dictionary_VR, private_dictionary_VR, tag_for_keyword
+from pydicom.datadict import private_dictionary_VR, tag_for_keyword
 
 from deid_batch.wire import VRS, tag_name
 
@@ -35,12 +37,13 @@ def vr_of(tag: int, creator: str | None = None) -> str:
     """The VR that the dictionary gives, e.g. `PN` or `US or SS`; `UN` where it knows none."""
     if is_private_creator(tag):
         return "LO"
+    if not is_private(tag):
+        entry = _entry(tag)
+        return entry.vr if entry else _NEWER.get(tag, "UN")
     try:
-        if is_private(tag):
-            return str(private_dictionary_VR(tag, creator)) if creator and tag & 0xFF00 else "UN"
-        return str(dictionary_VR(tag))
+        return str(private_dictionary_VR(tag, creator)) if creator and tag & 0xFF00 else "UN"
     except KeyError:
-        return _NEWER.get(tag, "UN")
+        return "UN"
 
 
 def effective_vr(tag: int, written_vr: str, creator: str | None, *, signed: bool = False) -> str:
@@ -58,19 +61,44 @@ def effective_vr(tag: int, written_vr: str, creator: str | None, *, signed: bool
 
 def max_vm(tag: int) -> int:
     """How many values a public element may have; UNLIMITED where the dictionary knows no bound."""
-    try:
-        most = str(dictionary_VM(tag)).rpartition("-")[2]
-    except KeyError:
-        return UNLIMITED
+    entry = _entry(tag)
+    most = entry.vm.rpartition("-")[2] if entry else ""
     return int(most) if most.isdecimal() else UNLIMITED
 
 
 def name_of(tag: int) -> str:
     """`(0010,0010) PatientName`, for messages."""
-    try:
-        return f"{tag_name(tag)} {dictionary_keyword(tag)}".rstrip()
-    except KeyError:
-        return tag_name(tag)
+    entry = _entry(tag)
+    return f"{tag_name(tag)} {entry.keyword if entry else ''}".rstrip()
+
+
+class _Entry(NamedTuple):
+    """What pydicom's dictionary says of a public attribute."""
+
+    vr: str
+    vm: str
+    name: str
+    retired: str
+    keyword: str
+
+
+def _entry(tag: int) -> _Entry | None:
+    """The entry of a public attribute, which may be one of a repeating group. (PS3.5 7.6)"""
+    if is_private(tag):
+        return None
+    repeaters = (entries[tag & mask] for mask, entries in _repeaters().items() if tag & mask in entries)
+    found = DicomDictionary.get(tag) or next(repeaters, None)
+    return _Entry(*found) if found else None
+
+
+@cache
+def _repeaters() -> Mapping[int, dict[int, tuple[str, ...]]]:
+    """The entries of repeating groups: by the digits that count, and then by these."""
+    repeaters: dict[int, dict[int, tuple[str, ...]]] = {}
+    for written, entry in RepeatersDictionary.items():
+        mask = int("".join("0" if digit == "x" else "F" for digit in written), 16)
+        repeaters.setdefault(mask, {})[int(written.replace("x", "0"), 16)] = entry
+    return repeaters
 
 
 @cache

@@ -393,7 +393,7 @@ class Walk:
                     out.append(data[run:pos])  # fewer bytes than a header has, behind the data set
                     run = pos = end
                     break
-                raise self._cut_off(data, end, "a data element")
+                raise self._cut_off(data, end, pos + 8, "a data element")
             header = data[pos : pos + key_size]
             kind, form, tag, plan = plans[header]
             if form == SHORT_FORM:
@@ -404,11 +404,11 @@ class Walk:
                 length = u32(data, pos + 4)[0]
             else:
                 if end - pos < 12:
-                    raise self._cut_off(data, end, tag_name(tag))
+                    raise self._cut_off(data, end, pos + 12, tag_name(tag))
                 start = pos + 12
                 length = u32(data, pos + 8)[0]
             if tag <= last_tag:
-                if tag or frame.depth or data[pos:end].strip(b"\0"):
+                if tag or frame.depth or data.count(0, pos, end) < end - pos:
                     raise OddEncoding("tag-order", f"{tag_name(tag)} stands behind {tag_name(last_tag)}")
                 if self._partial:
                     raise NeedMore
@@ -464,11 +464,11 @@ class Walk:
         out.append(data[run:pos])
         return out, pos
 
-    def _cut_off(self, data: bytes, end: int, what: str) -> Unreadable:
-        """The error for what goes on behind `end`."""
-        return (
-            NeedMore() if end == len(data) else Unreadable("bad-length", f"{what} goes on behind the end of its item")
-        )
+    def _cut_off(self, data: bytes, end: int, stop: int, what: str) -> Unreadable:
+        """The error for what goes on behind `end`, to `stop`."""
+        if end == len(data):
+            return NeedMore(stop)
+        return Unreadable("bad-length", f"{what} goes on behind the end of its item")
 
     def _is_tail(self, plan: Plan, frame: Frame, length: int) -> bool:
         """Whether a value that goes on behind the bytes at hand need not be looked at."""
@@ -506,7 +506,7 @@ class Walk:
                 return self._sequence(data, pos, start, length, end, plan, frame)
             return self._encapsulated(data, start, end, plan, frame)
         if stop > end:
-            raise self._cut_off(data, end, tag_name(tag))
+            raise self._cut_off(data, end, stop, tag_name(tag))
         if _is_dropped(tag):
             return b"", stop
         if plan.vr == "SQ" or (plan.vr == "UN" and _is_kept(plan) and looks_like_items(data, start, stop)):
@@ -594,7 +594,7 @@ class Walk:
             plan.tag, plan.decision.vr, self._instance, frame.place, frame.charset, little, self._compiled.strict
         )
         change = method.apply(value, element)
-        if token is not None and len(value) <= _MAX_CACHED_VALUE:
+        if token is not None and len(value) + len(frame.charset) <= _MAX_CACHED_VALUE:
             if len(plan.cache) >= _MAX_CACHED:
                 plan.cache.clear()
             plan.cache[key] = change
@@ -708,7 +708,7 @@ class Walk:
             open_end = length == UNDEFINED
             item_end = end if open_end else start + length
             if item_end > end:
-                raise self._cut_off(data, end, f"an item of {tag_name(tag)}")
+                raise self._cut_off(data, end, item_end, f"an item of {tag_name(tag)}")
             place = frame.place, tag, number
             item = Frame(ground, plans, frame.charset, place, frame.depth + 1, delimited=open_end)
             chunks, stop = self._data_set(data, start, item_end, item)

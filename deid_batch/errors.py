@@ -113,10 +113,11 @@ class OddEncoding(Unreadable):
 
 
 class NeedMore(Unreadable):
-    """The bytes at hand end inside an element."""
+    """The bytes at hand end inside an element: `stop` is where it ends among them, as far as is known."""
 
-    def __init__(self) -> None:
+    def __init__(self, stop: int = 0) -> None:
         super().__init__("truncated", "the file ends inside a data element")
+        self.stop = stop
 
-    def __reduce__(self) -> tuple[type[FileError], tuple[()]]:  # type: ignore[override]
-        return type(self), ()
+    def __reduce__(self) -> tuple[type[FileError], tuple[int]]:  # type: ignore[override]
+        return type(self), (self.stop,)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from deid_batch.errors import NeedMore, OddEncoding
+from deid_batch.errors import NeedMore, OddEncoding, Unreadable
 from deid_batch.values import text, uids
 from deid_batch.wire import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, SHORT_VRS, VRS, Encoding, read_header
 
@@ -18,6 +18,8 @@ IMPLEMENTATION_CLASS_UID = "2.25.214366420581732061920310745983420917631"
 IMPLEMENTATION_VERSION_NAME = "DEID_BATCH_0"
 
 _PREAMBLE = 128
+_LONGEST = 1 << 20
+"""Bytes of File Meta Information beyond which none is read."""
 _NATIVE = {
     (True, True): EXPLICIT_VR_LITTLE_ENDIAN,
     (True, False): EXPLICIT_VR_BIG_ENDIAN,
@@ -131,6 +133,8 @@ def _read_elements(data: bytes, pos: int, partial: bool) -> FileMeta:
             raise OddEncoding("bad-file-meta", "an element of the File Meta Information has an impossible length")
         if pos + 8 > len(data) and partial:
             raise NeedMore
+        if pos > _LONGEST:
+            raise Unreadable("bad-file-meta", "the File Meta Information is too long")
         if header.tag in (0x00020002, 0x00020010):
             found[header.tag] = uids.text_of(data[header.start : pos])
     meta = FileMeta(pos, found.get(0x00020010, ""), found.get(0x00020002, ""))

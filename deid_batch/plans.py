@@ -52,6 +52,8 @@ class Plan:
 Entry = tuple[int, int, int, Plan]
 """(kind, form of the length, tag, plan): what the loop needs first."""
 
+_UNDECIDED = Plan(0, "", "", None)
+"""In the place of a private element's plan, which depends on its creator."""
 _STATEFUL = frozenset({0x00080005, 0x00080016, 0x00080018, 0x00280103, 0xFFFCFFFC})
 
 
@@ -79,8 +81,7 @@ class Plans(dict[bytes, Entry]):
             self.clear()
         tag = self._encoding.read_tag(header, 0)
         if dictionary.is_private(tag) and not dictionary.is_private_creator(tag):
-            vr = self._written_vr(header, tag)
-            entry: Entry = (PRIVATE, _form(tag, vr), tag, Plan(tag, vr, vr, None))
+            entry: Entry = (PRIVATE, _form(tag, self._written_vr(header, tag)), tag, _UNDECIDED)
         else:
             entry = self._entry(header, tag, None)
         self[header] = entry

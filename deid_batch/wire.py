@@ -96,7 +96,7 @@ class Header(NamedTuple):
 def read_header(data: bytes, pos: int, end: int, encoding: Encoding) -> Header:
     """Read the header at `pos`. An unknown VR raises OddEncoding, a header that is cut off NeedMore."""
     if pos + 8 > end:
-        raise NeedMore
+        raise NeedMore(pos + 8)
     tag = encoding.read_tag(data, pos)
     if not encoding.explicit or tag >> 16 == 0xFFFE:
         return Header(tag, "", encoding.u32.unpack_from(data, pos + 4)[0], pos + 8)
@@ -113,7 +113,7 @@ def read_header(data: bytes, pos: int, end: int, encoding: Encoding) -> Header:
 def read_item(data: bytes, pos: int, end: int, encoding: Encoding) -> tuple[int, int]:
     """(tag, length) of the item or delimitation at `pos`; any other tag raises Unreadable. (PS3.5 7.5)"""
     if pos + 8 > end:
-        raise NeedMore
+        raise NeedMore(pos + 8)
     tag = encoding.read_tag(data, pos)
     if tag not in (ITEM, SEQUENCE_DELIMITATION):
         raise Unreadable("bad-sequence", f"{tag_name(tag)} stands where an item must begin")
@@ -139,7 +139,7 @@ def end_of_value(data: bytes, header: Header, end: int, encoding: Encoding, dept
     """Where the value behind `header` ends, read structurally. (PS3.5 7.5)"""
     if header.length != UNDEFINED:
         if header.start + header.length > end:
-            raise NeedMore
+            raise NeedMore(header.start + header.length)
         return header.start + header.length
     if header.vr in ("OB", "OW"):
         return end_of_fragments(data, header.start, end, encoding)
@@ -165,7 +165,7 @@ def end_of_items(data: bytes, pos: int, end: int, encoding: Encoding, depth: int
                 pos = header.start
             continue
         if pos + length > end:
-            raise NeedMore
+            raise NeedMore(pos + length)
         pos += length
     return pos
 
@@ -191,6 +191,8 @@ def headers(data: bytes, pos: int, end: int, encoding: Encoding, depth: int = 0)
             return
         if header.tag >> 16 == 0xFFFE:
             raise Unreadable("bad-sequence", f"{tag_name(header.tag)} stands where an element must begin")
+        if depth and not header.tag:
+            raise OddEncoding("tag-order", "zeros stand where an element must begin")
         pos = end_of_value(data, header, end, encoding, depth)
 
 
@@ -230,7 +232,7 @@ def top_level_values(  # noqa: PLR0912 - a hot loop
         else:
             pos = start + length
             if pos > end:
-                raise NeedMore
+                raise NeedMore(pos)
         if tag in wanted:
             found[tag] = data[start:pos]
     return found
@@ -239,14 +241,14 @@ def top_level_values(  # noqa: PLR0912 - a hot loop
 def looks_like_items(data: bytes, start: int, stop: int) -> bool:
     """Whether a value of VR UN is, from its first to its last byte, a sequence in implicit VR. (PS3.5 6.2.2)
 
-    One nested too deep raises Unreadable.
+    One nested too deep, or with zeros in the place of an element, raises Unreadable.
     """
     if data[start : start + 4] != b"\xfe\xff\x00\xe0":
         return False
     try:
         return _end_of_strict_items(data, start, stop) == stop
     except Unreadable as error:
-        if error.reason == "too-deep":
+        if error.reason in ("too-deep", "tag-order"):
             raise
         return False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import gc
 import os
 import re
 import resource
@@ -334,6 +335,7 @@ def start(setting: Setting, parent: int) -> None:
     if os.getppid() != parent:
         os._exit(1)
     _worker = Worker(setting)
+    gc.freeze()  # what is there now stays: let no search for garbage go through it
 
 
 def probe(job: Job) -> JobResult:

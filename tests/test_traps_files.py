@@ -140,6 +140,24 @@ def test_file_meta_information_that_is_cut_off_fails() -> None:
     }
 
 
+@pytest.mark.parametrize("window", [200, 8 << 10, 64 << 10])
+@pytest.mark.parametrize("form", [EXPLICIT, IMPLICIT], ids=["explicit", "implicit"])
+def test_file_meta_information_longer_than_the_first_window_is_read_on(form: Form, window: int, tmp_path: Path) -> None:
+    private = Element(0x00020102, "OB", b"Smith^John" * 6000)
+    for behind in ([], [private], [private] * 10):
+        before = meta(Element(0x00020016, "AE", b"SMITHS"), *behind, syntax_uid(SYNTAXES[EXPLICIT]), form=form)
+        data = PREFIX + before + encode(ELEMENTS)
+        assert rewritten(data, RULES, window=window)[0] == rewritten(part10(encode(ELEMENTS)), RULES)[0]
+        (tmp_path / "file").write_bytes(data)
+        assert dicomfile.probe(str(tmp_path / "file")).sop_instance_uid == "1.2.3.4"
+
+
+def test_file_meta_information_of_more_than_a_megabyte_fails() -> None:
+    private = Element(0x00020102, "OB", bytes(60_000))
+    data = [PREFIX + meta(*[private] * count, syntax_uid(SYNTAXES[EXPLICIT])) + encode(ELEMENTS) for count in (17, 18)]
+    assert [failure(one, RULES) for one in data] == ["", "bad-file-meta"]
+
+
 CHANGES_OF_IDENTITY = {
     "refreshUID": '"method": "refreshUID"',
     "remove": '"method": "remove"',

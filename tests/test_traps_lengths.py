@@ -34,6 +34,7 @@ from datasets import (
 )
 from oracle import rule_set
 
+from deid_batch import dicomfile
 from deid_batch.crypto import decrypt_cbc
 from deid_batch.errors import FileError
 
@@ -303,3 +304,20 @@ def test_nesting_of_10000_fails_without_a_recursion_error(tag: int) -> None:
     assert failure(file(10_000, UNDEFINED), RULES) == "too-deep"
     assert failure(file(10_000, 0x7FFFFFFF), RULES) == "truncated"
     assert failure(file(2, UNDEFINED), RULES) == "truncated"
+
+
+@pytest.mark.parametrize("window", [64 << 10, 1 << 20])
+def test_what_must_be_looked_at_has_one_limit_whatever_the_first_window(
+    monkeypatch: pytest.MonkeyPatch, window: int
+) -> None:
+    def reason(room: int) -> str:
+        monkeypatch.setattr(dicomfile, "MAX_HEAD", len(data) + room)
+        try:
+            rewritten(data, RULES, window=window)
+        except FileError as error:
+            return error.reason
+        return ""
+
+    items = [[Element(0x00400007, "LO", b"x" * 60_000)]] * 50
+    data = part10(encode(with_identity(NAME, sequence(0x00400275, *items, is_undefined=True))))
+    assert (reason(0), reason(-1)) == ("", "too-large")

@@ -234,3 +234,10 @@ def test_encapsulated_pixel_data_hidden_as_un_fail() -> None:
     fragments = encode_element(PIXELS["encapsulated"])[12:]
     hidden = Element(0x7FE00010, "UN", fragments, length=0xFFFFFFFF)
     assert failure(part10(encode([*identity(), hidden]), JPEG), RULES) != ""
+
+
+def test_items_in_the_place_of_pixel_data_hidden_as_un_are_walked_through() -> None:
+    long = Element(0x00281201, "OW", noise(100_000))
+    hidden = sequence(0x7FE00010, [NAME, long], is_undefined=True)._replace(is_wrapped=True)
+    anonymous = sequence(0x7FE00010, [ANON, long], is_undefined=True)._replace(is_wrapped=True)
+    assert deidentified([*identity(), hidden], RULES) == encode([*identity(), anonymous])

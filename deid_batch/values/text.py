@@ -46,12 +46,16 @@ _FORM = {
     "UR": re.compile(r"[!-~]*"),
     "UT": _LINES,
 }
+_LONGEST_CHARSET = 1024
+"""Bytes; all terms that are defined have less. (PS3.3 C.12.1.1.2)"""
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 
 
 @lru_cache(maxsize=256)
 def encodings_of(charset: bytes) -> tuple[str, ...]:
     """The Python codecs for a value of Specific Character Set; an unknown term raises BadValue."""
+    if len(charset) > _LONGEST_CHARSET:
+        raise BadValue("Specific Character Set is too long")
     terms = [term.strip() for term in charset.rstrip(b"\0 ").decode("latin-1").split("\\")]
     if any(term and term not in python_encoding for term in terms):
         raise BadValue("unknown Specific Character Set")
