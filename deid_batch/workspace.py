@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import secrets
 import shutil
 import socket
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from deid_batch.errors import SourceError, StoppedEarly, UsageError
 
 LEDGER_NAME = "ledger.sqlite"
 _LOCK_NAME = "lock"
+_SETTING = "setting-"
 
 
 def check_places(source: str, out: str, work: str, audit: str) -> None:
@@ -110,6 +112,26 @@ def lock_owner(work: str) -> tuple[int, str] | None:
     except OSError:
         return None
     return (int(match[1]), match[2]) if match else None
+
+
+@contextmanager
+def setting_file(work: str, contents: bytes) -> Iterator[str]:
+    """A file of mode 0600 in the work directory, of a name that no earlier one had; gone at the end."""
+    path = os.path.join(work, _SETTING + secrets.token_hex(8))
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(contents)
+        yield path
+    finally:
+        os.unlink(path)
+
+
+def remove_setting_files(work: str) -> None:
+    """Take away what runs that were killed have left of these."""
+    for name in os.listdir(work):
+        if name.startswith(_SETTING):
+            os.unlink(os.path.join(work, name))
 
 
 def folds_names(area: str) -> bool:
