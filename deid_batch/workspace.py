@@ -147,17 +147,30 @@ def folds_names(area: str) -> bool:
 
 @contextmanager
 def temporary_area(work: str, out: str) -> Iterator[str]:
-    """An empty folder on the file system of OUT, and outside it where that can be; gone at the end."""
-    area = _place_for_temporary_files(work, out)
-    shutil.rmtree(area, ignore_errors=True)
+    """An empty folder on the file system of OUT, and outside it where that can be; gone at the end.
+
+    No two runs have the same: workers that have lost their run can't bring anything under OUT any more.
+    """
+    place = _place_for_temporary_files(work, out)
+    _remove_tree(place)
+    area = os.path.join(place, secrets.token_hex(8))
     try:
-        os.mkdir(area, 0o700)
-    except OSError as error:
-        raise StoppedEarly(f"OUT can't be written to ({error.strerror})") from None
-    try:
+        try:
+            for folder in (place, area):
+                os.mkdir(folder, 0o700)
+        except OSError as error:
+            raise StoppedEarly(f"OUT can't be written to ({error.strerror})") from None
         yield area
     finally:
-        shutil.rmtree(area, ignore_errors=True)
+        _remove_tree(place)
+
+
+def _remove_tree(folder: str) -> None:
+    """Take a folder away, though others may be adding files to it."""
+    for _ in range(100):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.lexists(folder):
+            break
 
 
 def _place_for_temporary_files(work: str, out: str) -> str:

@@ -71,7 +71,7 @@ class Cluster:
     def client(self) -> Iterator[Any]:
         dask, distributed = import_module("dask"), import_module("distributed")
         with (
-            dask.config.set(dask.config.collect_env(self._environ)),
+            dask.config.set(dask.config.merge(dask.config.config, dask.config.collect_env(self._environ))),
             distributed.Client(self.address, set_as_default=False) as client,
         ):
             yield client

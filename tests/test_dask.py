@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import pickle
 import shutil
 import signal
 import socket
@@ -24,7 +25,7 @@ from deid_batch import __version__, batch
 from deid_batch.config import load_config
 from deid_batch.plan import Job
 from deid_batch.progress import Progress
-from deid_batch.worker import JobResult
+from deid_batch.worker import JobResult, Setting
 
 pytestmark = pytest.mark.slow
 AGAIN = "run the same command again to continue\n"
@@ -97,9 +98,10 @@ def test_a_cluster_makes_the_same_as_local_processes(busy: Place, undisturbed_ru
     assert names(busy.work) == names(undisturbed_run.work)
 
 
-def test_a_dry_run_on_a_cluster_leaves_nothing_and_needs_no_other_place(study: Place, cluster: Cluster) -> None:
+def test_a_dry_run_on_a_cluster_is_done_beside_out_and_leaves_nothing(study: Place, cluster: Cluster) -> None:
     before = names(study.folder)
-    process = study.start(*on(cluster), "--dry-run", env={**os.environ, "TMPDIR": "/dev/null"})
+    process = study.start(*on(cluster), "--dry-run")
+    wait_for(lambda: list(study.folder.glob("deid_batch-*/setting-*")))
     assert ended(process) == (0, "")
     assert names(study.folder) == before
 
@@ -415,6 +417,20 @@ def test_workers_that_do_not_share_the_file_system_stop_the_run(
         cluster.add_workers(1, *hide)
         result = study.run(*on(cluster))
     assert_stopped_by(result, study, told)
+
+
+def test_another_machine_may_number_its_devices_otherwise(study: Place) -> None:
+    pytest.importorskip("distributed")
+    study.out.mkdir()
+    inode = study.out.stat().st_ino
+    rules = load_config(str(study.config)).settled({}, None)
+    area = os.fsencode(study.folder)
+    setting = Setting(os.fsencode(study.source), os.fsencode(study.out), area, rules, out_identity=(-1, inode))
+    path = study.folder / "setting"
+    path.write_bytes(pickle.dumps(setting))
+    do_task = import_module("deid_batch.daskpool").do_task
+    result = do_task("deidentify", Job((b"PAT1/CT/IM1",)), str(path), __version__, "attempt")
+    assert (result.fault, names(study.out)) == ("", {"PAT1/CT/IM1"})
 
 
 def test_a_process_does_one_job_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
