@@ -58,6 +58,10 @@ class Setting:
     file_timeout: float = 0.0
     """Seconds that one file may take; 0: any time."""
 
+    def file(self, path: bytes) -> bytes:
+        """Where a file of SOURCE stands; SOURCE may be the file itself."""
+        return os.path.join(self.source, path) if os.path.isdir(self.source) else self.source
+
 
 @dataclass
 class JobResult:
@@ -86,7 +90,7 @@ class Worker:
             began = time.monotonic()
             try:
                 with self._timed():
-                    instance = dicomfile.probe(self._source(path))
+                    instance = dicomfile.probe(self._setting.file(path))
             except Exception as error:  # the rim: whatever goes wrong with a file is a row
                 result.fault = _machine_fault(error)
                 if result.fault:
@@ -131,10 +135,6 @@ class Worker:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def _source(self, path: bytes) -> bytes:
-        source = self._setting.source
-        return os.path.join(source, path) if os.path.isdir(source) else source
-
     def _prepare(self, path: bytes) -> tuple[bytes, dicomfile.Rewritten]:
         """Write the de-identified form of a file to a temporary one."""
         self._number += 1
@@ -144,7 +144,9 @@ class Worker:
         except OSError as error:
             raise OutputError(error.errno, os.strerror(error.errno or 0)) from None
         try:
-            return temporary, dicomfile.rewrite(self._source(path), dicomfile.FileSink(descriptor), self._compiled)
+            return temporary, dicomfile.rewrite(
+                self._setting.file(path), dicomfile.FileSink(descriptor), self._compiled
+            )
         except BaseException:
             os.unlink(temporary)
             raise

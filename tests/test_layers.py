@@ -33,6 +33,7 @@ ROOMS = {
     "tqdm": {"progress"},
     "typer": {"cli"},
     "rich": {"cli", "summary", "views"},
+    "dask": {"daskpool"},
     "distributed": {"daskpool"},
 }
 """The modules that may import each of these."""
