@@ -209,8 +209,8 @@ def mixed(study: Place) -> Place:
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SOURCE that a run is busy with for seconds, with damaged files in it. Not to be changed."""
     place = new_place(tmp_path_factory.mktemp("many"))
-    for number in range(600):
-        lay(place, {f"P{number % 7}/S{number % 31}/{number:03}": _MANY[number % len(_MANY)]})
+    for number in range(1500):
+        lay(place, {f"P{number % 7}/S{number % 31}/{number:04}": _MANY[number % len(_MANY)]})
     return place.source
 
 
