@@ -157,6 +157,7 @@ class _Run:
         self._work_through(pool, "scan", "probe", unprobed, self._ledger.remaining(unprobed=True))
         todo = cut_into_jobs(self._ledger.todo())
         self._work_through(pool, "de-identify", "deidentify", todo, self._ledger.remaining())
+        self._audit.rewrite(self._ledger.rows())
 
     def _give_up_colliding(self) -> None:
         """Give up files whose names OUT can't tell from others'. Only what was made of these goes, not of those."""

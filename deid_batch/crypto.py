@@ -27,8 +27,16 @@ class KeyUnusable(ValueError):
 
 def derive(key: bytes, purpose: str, *inputs: bytes) -> bytes:
     """32 bytes from a key, one domain for each purpose; inputs are framed by their lengths."""
-    framed = b"".join(len(part).to_bytes(4, "big") + part for part in inputs) if len(inputs) > 1 else inputs[0]
-    return hmac.digest(key, b"deid_batch:" + purpose.encode() + b":v1\0" + framed, "sha256")
+    framed = b"".join([len(part).to_bytes(4, "big") + part for part in inputs]) if len(inputs) > 1 else inputs[0]
+    derivation = _derivation(key, purpose).copy()
+    derivation.update(framed)
+    return derivation.digest()
+
+
+@lru_cache(maxsize=64)
+def _derivation(key: bytes, purpose: str) -> hmac.HMAC:
+    """The HMAC of a purpose, to be continued."""
+    return hmac.new(key, b"deid_batch:" + purpose.encode() + b":v1\0", "sha256")
 
 
 def keyed_digest(key: bytes, message: bytes, hash_name: str = "sha256") -> bytes:

@@ -28,7 +28,6 @@ from deid_batch.wire import (
     MAX_SHORT_LENGTH,
     OPAQUE_VRS,
     PIXEL_DATA,
-    SEQUENCE_DELIMITATION,
     TEXT_VRS,
     UNDEFINED,
     Encoding,
@@ -697,10 +696,13 @@ class Walk:
         if self._compiled.rules.looks_at_paths:
             ground = ground._replace(path=(*ground.path, tag))
         plans = frame.plans if ground is frame.ground else self._compiled.plans(ground)
+        item_code, u32, depth, charset = encoding.item_code, encoding.u32.unpack_from, frame.depth + 1, frame.charset
         while delimited or pos < end:
-            item_tag, length = read_item(data, pos, end, encoding)
             start = pos + 8
-            if item_tag == SEQUENCE_DELIMITATION:
+            if start <= end and data.startswith(item_code, pos):
+                length = u32(data, pos + 4)[0]
+            else:
+                read_item(data, pos, end, encoding)  # which raises but for a delimitation
                 if not delimited:
                     raise Unreadable("bad-sequence", "a delimitation inside a sequence of defined length")
                 pos = start
@@ -710,7 +712,7 @@ class Walk:
             if item_end > end:
                 raise self._cut_off(data, end, item_end, f"an item of {tag_name(tag)}")
             place = frame.place, tag, number
-            item = Frame(ground, plans, frame.charset, place, frame.depth + 1, delimited=open_end)
+            item = Frame(ground, plans, charset, place, depth, delimited=open_end)
             chunks, stop = self._data_set(data, start, item_end, item)
             if chunks is not None:
                 out.append(data[run:pos])

@@ -57,6 +57,11 @@ class Encoding:
     def u32(self) -> struct.Struct:
         return struct.Struct("<I" if self.little else ">I")
 
+    @cached_property
+    def item_code(self) -> bytes:
+        """What an item begins with."""
+        return self.write_tag(ITEM)
+
     def read_tag(self, data: bytes, pos: int) -> int:
         group, element = self.tag.unpack_from(data, pos)
         return int(group << 16 | element)

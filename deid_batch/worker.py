@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -31,6 +32,8 @@ Prepared = tuple[bytes, bytes, Row]
 _BAD_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOENT})
 """What file systems say of a name they can't hold, ENOENT too where a letter is not allowed."""
 _TAKEN_NAME = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY})
+_FEWEST_SYNCED = 16
+"""Files that are synced together, at least; more, where the disk is slow."""
 MACHINE_FAULTS = {
     errno.ENOSPC: "the disk of OUT or the work directory is full, make room",
     errno.EDQUOT: "the disk quota of OUT or the work directory is used up, make room or have it raised",
@@ -101,26 +104,34 @@ class Worker:
         return result
 
     def deidentify(self, job: Job) -> JobResult:
-        """De-identify files: all are written, then synced together, then renamed."""
+        """De-identify files: written one by one; synced together and renamed while the next ones are written."""
         result = JobResult(size=job.size)
         prepared: list[Prepared] = []
-        for path in job.paths:
-            began = time.monotonic()
+        published: list[Future[list[tuple[bytes, Row]]]] = []
+        with ThreadPoolExecutor(1) as publisher:
+            for path in job.paths:
+                began = time.monotonic()
+                try:
+                    with self._timed():
+                        temporary, rewritten = self._prepare(path)
+                except Exception as error:  # the rim: whatever goes wrong with a file is a row
+                    result.fault = _machine_fault(error)
+                    if result.fault:
+                        break
+                    result.rows.append((path, failure_row(path, error, time.monotonic() - began)))
+                    continue
+                result.hits.update(rewritten.hits)
+                prepared.append((path, temporary, _written_row(path, rewritten, time.monotonic() - began)))
+                if len(prepared) >= _FEWEST_SYNCED and all(earlier.done() for earlier in published):
+                    published.append(publisher.submit(self._published, prepared))
+                    prepared = []
+            published.append(publisher.submit(self._published, prepared))
+        for earlier in published:
             try:
-                with self._timed():
-                    temporary, rewritten = self._prepare(path)
-            except Exception as error:  # the rim: whatever goes wrong with a file is a row
-                result.fault = _machine_fault(error)
-                if result.fault:
-                    break
-                result.rows.append((path, failure_row(path, error, time.monotonic() - began)))
-                continue
-            result.hits.update(rewritten.hits)
-            prepared.append((path, temporary, _written_row(path, rewritten, time.monotonic() - began)))
-        try:
-            result.rows.extend(self._published(prepared))
-        except OSError as error:
-            result.fault = _machine_fault(error) or f"OUT can't be written to ({os.strerror(error.errno or errno.EIO)})"
+                result.rows.extend(earlier.result())
+            except OSError as error:
+                fault = _machine_fault(error) or f"OUT can't be written to ({os.strerror(error.errno or errno.EIO)})"
+                result.fault = result.fault or fault
         return result
 
     @contextmanager
