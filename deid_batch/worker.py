@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import faulthandler
 import gc
 import os
 import re
@@ -340,6 +341,9 @@ def start(setting: Setting, parent: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    if not os.environ.get("PYTHONFAULTHANDLER"):  # where nobody asked for tracebacks of crashes, loky would
+        os.environ["PYTHONFAULTHANDLER"] = ""
+        faulthandler.disable()
     bound, most = resource.getrlimit(resource.RLIMIT_AS)
     if not 0 <= bound <= _MAX_MEMORY:
         resource.setrlimit(resource.RLIMIT_AS, (_MAX_MEMORY, most))

@@ -113,13 +113,16 @@ def deaths(poison: bytes) -> int:
     ],
     ids=bytes.decode,
 )
-def test_a_file_that_ends_its_worker_is_the_only_one_of_200_lost(tmp_path: Path, kind: bytes) -> None:
+def test_a_file_that_ends_its_worker_is_the_only_one_of_200_lost(
+    tmp_path: Path, kind: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
     poison = kind + b" " + os.fsencode(tmp_path / "deaths")
     paths = among([poison], 200)
     done, lost = met(paths, size=16)
     assert lost == [poison]
     assert sorted(done) == sorted(set(paths) - {poison})
     assert deaths(poison) == DEATHS_OF_ONE_FILE
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.slow
