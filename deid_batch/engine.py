@@ -12,6 +12,7 @@ from typing import NamedTuple
 from deid_batch import dictionary
 from deid_batch.crypto import derive
 from deid_batch.errors import BadValue, FileError, NeedMore, OddEncoding, Unreadable
+from deid_batch.layouts import Layouts
 from deid_batch.methods import Change, Element, Instance, Method
 from deid_batch.methods.base import Place
 from deid_batch.methods.refreshuid import new_uid
@@ -42,7 +43,7 @@ from deid_batch.wire import (
 
 SOP_CLASS_UID, SOP_INSTANCE_UID = 0x00080016, 0x00080018
 _CHARSET, _PIXEL_REPRESENTATION, _TRAILING_PADDING = 0x00080005, 0x00280103, 0xFFFCFFFC
-_MAX_CACHED_VALUE, _MAX_CACHED, _MAX_GROUNDS, _MAX_REMEMBERED = 1024, 4096, 1024, 2048
+_MAX_CACHED_VALUE, _MAX_CACHED, _MAX_GROUNDS, _MAX_REMEMBERED, _MAX_LAYOUTS = 1024, 4096, 1024, 2048, 256
 
 
 class Tail(NamedTuple):
@@ -696,6 +697,7 @@ class Walk:
         if self._compiled.rules.looks_at_paths:
             ground = ground._replace(path=(*ground.path, tag))
         plans = frame.plans if ground is frame.ground else self._compiled.plans(ground)
+        layouts = _layouts_of(plans, tag) if self._trace is None else None
         item_code, u32, depth, charset = encoding.item_code, encoding.u32.unpack_from, frame.depth + 1, frame.charset
         while delimited or pos < end:
             start = pos + 8
@@ -711,7 +713,12 @@ class Walk:
             item_end = end if open_end else start + length
             if item_end > end:
                 raise self._cut_off(data, end, item_end, f"an item of {tag_name(tag)}")
-            place = frame.place, tag, number
+            if layouts is not None and (layout := layouts.found(data, start, length, item_end, depth)):
+                self._kept += layout.kept
+                pos = start + layout.size
+                number += 1
+                continue
+            place, decided = (frame.place, tag, number), self._decided
             item = Frame(ground, plans, charset, place, depth, delimited=open_end)
             chunks, stop = self._data_set(data, start, item_end, item)
             if chunks is not None:
@@ -719,12 +726,24 @@ class Walk:
                 content = b"".join(chunks)
                 out.append(data[pos:start] + content if open_end else encoding.item(content))
                 run = stop
+            elif layouts is not None and decided == self._decided:
+                layouts.learn(data, start, stop, length, plans, nested=not self._compiled.rules.looks_at_paths)
             pos = stop
             number += 1
         if not out:
             return None, pos
         out.append(data[run:pos])
         return b"".join(out), pos
+
+
+def _layouts_of(plans: Plans, tag: int) -> Layouts:
+    """What is known of the items of a sequence."""
+    layouts: Layouts | None = plans.layouts.get(tag)
+    if layouts is None:
+        if len(plans.layouts) >= _MAX_LAYOUTS:
+            plans.layouts.clear()
+        layouts = plans.layouts[tag] = Layouts()
+    return layouts
 
 
 def _is_kept(plan: Plan) -> bool:

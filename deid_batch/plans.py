@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from deid_batch import dictionary
 from deid_batch.errors import OddEncoding
@@ -73,13 +73,15 @@ class Plans(dict[bytes, Entry]):
         super().__init__()
         self._rules = rules
         self._ground = ground
-        self._encoding = ground.encoding
+        self.encoding = ground.encoding
+        self.layouts: dict[int, Any] = {}
+        """What the walk knows of the items of each sequence."""
         self._private: dict[tuple[bytes, str | None], Entry] = {}
 
     def __missing__(self, header: bytes) -> Entry:
         if len(self) > MAX_PLANS:
             self.clear()
-        tag = self._encoding.read_tag(header, 0)
+        tag = self.encoding.read_tag(header, 0)
         if dictionary.is_private(tag) and not dictionary.is_private_creator(tag):
             entry: Entry = (PRIVATE, _form(tag, self._written_vr(header, tag)), tag, _UNDECIDED)
         else:
@@ -97,7 +99,7 @@ class Plans(dict[bytes, Entry]):
         return entry
 
     def _written_vr(self, header: bytes, tag: int) -> str:
-        if not self._encoding.explicit or tag >> 16 == 0xFFFE or not any(header):
+        if not self.encoding.explicit or tag >> 16 == 0xFFFE or not any(header):
             return ""  # items have no VR, nor have zeros behind the data set
         vr = header[4:6].decode("latin-1")
         if vr not in VRS:

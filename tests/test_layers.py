@@ -14,7 +14,7 @@ FLOORS = [
     {"wire", "crypto", "dictionary", "filemeta", "values"},
     {"selectors", "rules", "methods", "plans", "profiles"},
     {"config"},
-    {"engine", "replay"},
+    {"engine", "replay", "layouts"},
     {"oddfile", "dicomfile"},
     {"ledger", "audit", "workspace"},
     {"worker", "scan", "plan", "preview", "status", "api"},
