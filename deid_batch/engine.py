@@ -727,7 +727,7 @@ class Walk:
                 out.append(data[pos:start] + content if open_end else encoding.item(content))
                 run = stop
             elif layouts is not None and decided == self._decided:
-                layouts.learn(data, start, stop, length, plans, nested=not self._compiled.rules.looks_at_paths)
+                layouts.learn(data, start, stop, length, plans)
             pos = stop
             number += 1
         if not out:

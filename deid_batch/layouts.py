@@ -71,11 +71,8 @@ class Layouts:
         self._finds += 1
         return layout
 
-    def learn(self, data: bytes, start: int, stop: int, length: int, plans: Plans, *, nested: bool) -> None:
-        """Take in an item that stayed as it is, and of which no rule decided anything; one like it was seen before.
-
-        `nested` says whether the plans hold for items inside the item, too.
-        """
+    def learn(self, data: bytes, start: int, stop: int, length: int, plans: Plans) -> None:
+        """Take in an item that stayed as it is, and of which no rule decided anything; one like it was seen before."""
         if self._learned > _FREE + self._finds // _WORTH or stop - start > _MAX_SIZE:
             return
         call = data[start : start + 8] if length == UNDEFINED else length
@@ -84,7 +81,7 @@ class Layouts:
                 self._known[call] = None
             return
         self._learned += 1
-        self._known[call] = _Reader(data, plans, nested=nested).layout(start, stop, delimited=length == UNDEFINED)
+        self._known[call] = _Reader(data, plans).layout(start, stop, delimited=length == UNDEFINED)
 
 
 class _Unsuited(Exception):
@@ -94,10 +91,9 @@ class _Unsuited(Exception):
 class _Reader:
     """Reads the layout of one item."""
 
-    def __init__(self, data: bytes, plans: Plans, *, nested: bool) -> None:
+    def __init__(self, data: bytes, plans: Plans) -> None:
         self._data, self._plans, self._encoding = data, plans, plans.encoding
         self._key_size = 6 if plans.encoding.explicit else 4
-        self._nested = nested
         self._parts: list[tuple[str, int]] = []
         self._kept = self._depth = 0
 
@@ -116,10 +112,8 @@ class _Reader:
             self._part("head", header.start - pos)
             if delimited and header.tag == ITEM_DELIMITATION:
                 return header.start
-            kind, _, tag, plan = self._plans[self._data[pos : pos + self._key_size]]
+            kind, _, _, plan = self._plans[self._data[pos : pos + self._key_size]]
             pos = header.start
-            if tag >> 16 & 1 or plan.decision is not None:
-                raise _Unsuited
             self._kept += 1
             if plan.vr == "SQ" and plan.written_vr != "UN":
                 pos = self._items(pos, header.length, end, depth + 1)
@@ -136,8 +130,6 @@ class _Reader:
         return pos
 
     def _items(self, pos: int, length: int, end: int, depth: int) -> int:
-        if not self._nested:
-            raise _Unsuited
         self._depth = max(self._depth, depth)
         delimited = length == UNDEFINED
         end = end if delimited else pos + length

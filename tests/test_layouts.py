@@ -7,7 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from datasets import BIG, EXPLICIT, IMPLICIT, SYNTAXES, Element, Form, Item, encode, identity, part10, sequence
+from datasets import (
+    BIG,
+    EXPLICIT,
+    IMPLICIT,
+    SYNTAXES,
+    Element,
+    Form,
+    Item,
+    encode,
+    encode_item,
+    identity,
+    part10,
+    sequence,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_oracle import CONFIGS, rule_set
@@ -15,10 +28,12 @@ from test_replay import Outcome, outcome
 
 from deid_batch.engine import CompiledRules
 from deid_batch.layouts import Layout, Layouts
+from deid_batch.plans import Ground
 from deid_batch.rules import RuleSet
+from deid_batch.wire import EXPLICIT_LITTLE, MAX_DEPTH
 
 PATHS = """{"dicomTagRules": [
-    {"tag": {"path": "ReferencedSeriesSequence/ReferencedImageSequence/CodeMeaning"}, "method": "remove"},
+    {"tag": {"path": "ReferencedSeriesSequence/ReferencedSOPSequence/CodeMeaning"}, "method": "remove"},
     {"tag": {"VR": "PN"}, "method": "redact"}]}"""
 RULE_SETS = {name: rule_set(text) for name, text in {**CONFIGS, "paths": PATHS}.items()}
 FORMS = {"explicit": EXPLICIT, "big endian": BIG, "implicit": IMPLICIT}
@@ -138,16 +153,12 @@ def test_items_of_defined_and_undefined_length_are_not_taken_for_one_another(for
     assert found == walked
 
 
-@pytest.mark.parametrize("depth", range(58, 68))
-def test_items_nested_too_deep_fail_however_well_their_layout_is_known(depth: int) -> None:
-    def nested(levels: int) -> Element:
-        inside = [nested(levels - 1)] if levels else [Element(0x00080104, "LO", b"meaning ")]
-        return sequence(0x00081199, inside, is_undefined=True)
-
-    known = Item((nested(3),), True)
-    deep = nested(2)
-    for _ in range(depth - 3):
-        deep = sequence(0x00081199, [deep], is_undefined=True)
-    data = a_file([known] * 10 + [Item((deep,), True)] + [known] * 3, EXPLICIT, is_undefined=True)
-    found, walked = both(data, RULE_SETS["seed-sample"])
-    assert found == walked
+def test_an_item_nested_too_deep_is_not_found_however_well_its_layout_is_known() -> None:
+    item = an_item(25, is_undefined=False, is_nested=True)
+    data = encode_item(item)[8:]
+    plans = CompiledRules(RULE_SETS["seed-sample"]).plans(Ground(EXPLICIT_LITTLE))
+    layouts = Layouts()
+    for _ in range(2):
+        layouts.learn(data, 0, len(data), len(data), plans)
+    assert layouts.found(data, 0, len(data), len(data), MAX_DEPTH - 1)
+    assert not layouts.found(data, 0, len(data), len(data), MAX_DEPTH)
