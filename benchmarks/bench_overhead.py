@@ -1,6 +1,6 @@
 """What ledger, audit log and syncs cost: the same files done with and without them, in this process, in alternation.
 
-python benchmarks/bench_overhead.py [--corpus NAME] [--scale 0.4] [--repeat 5] [--dir DIR]
+python -m benchmarks.bench_overhead [--corpus NAME] [--scale 0.4] [--repeat 5] [--dir DIR]
 """
 
 from __future__ import annotations
@@ -21,9 +21,6 @@ from unittest.mock import patch
 
 from rich.console import Console
 from rich.table import Table
-
-if __package__ in {None, ""}:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benchmarks.corpora import CORPORA, Laid, lay
 from deid_batch import batch, worker
@@ -111,7 +108,7 @@ WAYS: dict[str, Way] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpus", choices=CORPORA, default="mr-40k")
+    parser.add_argument("--corpus", choices=CORPORA, default="mr")
     parser.add_argument("--scale", type=float, default=0.4, help="how much of the corpus (default: 0.4)")
     parser.add_argument("--repeat", type=int, default=5, help="rounds (default: 5)")
     cache = Path(tempfile.gettempdir()) / "deid-batch-benchmarks"
@@ -139,7 +136,7 @@ def _seconds(way: Way, config: Config, laid: Laid, folder: Path) -> float:
         out = Path(place) / "out"
         os.sync()
         began = time.perf_counter()
-        way(config, str(laid.path), str(out))
+        way(config, str(laid.folder), str(out))
         seconds = time.perf_counter() - began
         written = sum(len(names) for _, _, names in os.walk(out))
     if written != laid.files:

@@ -1,6 +1,6 @@
 """Does the number of rules matter? The main job with 5 rules and with 700, in alternation, on the same files.
 
-python benchmarks/bench_rules.py [--scale 0.2] [--corpus mr-40k] [--repeat 5] [--jobs 1] [--rules 700] [--dir DIR]
+python -m benchmarks.bench_rules [--scale 0.2] [--corpus mr] [--repeat 5] [--jobs 1] [--rules 700] [--dir DIR]
 """
 
 from __future__ import annotations
@@ -18,11 +18,8 @@ from typing import Any
 from pydicom import dcmread
 from pydicom.datadict import DicomDictionary
 
-if __package__ in {None, ""}:
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
 from benchmarks.corpora import CORPORA, Laid, lay
-from benchmarks.peers import CommandFailed, Used, measured
+from benchmarks.measure import CommandFailed, Used, measured
 
 FIVE_RULES: list[dict[str, Any]] = [
     {"tag": {"value": "(0028,0030)"}, "method": "perturb", "rangeType": "Proportional"},
@@ -59,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=0.2, help="how much of the corpus (default: 0.2)")
-    parser.add_argument("--corpus", choices=CORPORA, default="mr-40k", help="default: mr-40k, which has the most files")
+    parser.add_argument("--corpus", choices=CORPORA, default="mr", help="default: mr, which has the most files")
     parser.add_argument("--repeat", type=int, default=5, help="rounds (default: 5)")
     parser.add_argument("--jobs", type=int, default=1, help="worker processes (default: 1)")
     parser.add_argument("--rules", type=int, default=700, help="rules of the larger config (default: 700)")
@@ -75,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _rules_that_never_match(laid: Laid, count: int) -> list[dict[str, Any]]:
     """Rules for attributes that the corpus does not have, from all over the dictionary."""
-    dataset = dcmread(next(laid.path.rglob("*.dcm")), stop_before_pixels=True)
+    dataset = dcmread(next(laid.folder.rglob("*.dcm")), stop_before_pixels=True)
     present = {int(element.tag) for element in dataset.iterall()} | {0x7FE00010}
     absent = [
         tag for tag in sorted(DicomDictionary) if tag not in present and 0x00080000 < tag < 0xFFFC0000 and tag & 0xFFFF
@@ -92,7 +89,7 @@ def _written(path: Path, rules: list[dict[str, Any]]) -> Path:
 def _run(laid: Laid, config: Path, out: Path, jobs: int) -> Used:
     """One run of the whole command that does everything again; what others left to write is written before."""
     os.sync()
-    command = [sys.executable, "-m", "deid_batch", "run", str(laid.path), str(out), "--config", str(config)]
+    command = [sys.executable, "-m", "deid_batch", "run", str(laid.folder), str(out), "--config", str(config)]
     return measured([*command, "--jobs", str(jobs), "--overwrite", "--no-progress", "-q"])
 
 
@@ -109,7 +106,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def _show(laid: Laid, used: dict[str, list[Used]], jobs: int) -> None:
-    print(f"{laid.name}, {laid.files:,} files, --jobs {jobs}, the whole command, both in each of the rounds:\n")
+    print(f"{laid.folder.name}, {laid.files:,} files, --jobs {jobs}, the whole command, both in each of the rounds:\n")
     print(f"{'':>12} {'files/s':>9} {'range':>15} {'CPU s':>8}")
     for name, runs in used.items():
         rates = sorted(laid.files / run.seconds for run in runs)

@@ -34,7 +34,7 @@ class AuditLog:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "w", encoding="utf-8", newline="") as file:
             file.write(_line(COLUMNS))
-            file.writelines(map(_line, rows))
+            csv.writer(file).writerows(map(_cells, rows))
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, self._path)
@@ -44,12 +44,15 @@ class AuditLog:
         if self._file is None:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             self._file = open(descriptor, "w", encoding="utf-8", newline="")  # noqa: SIM115
-        self._file.write("".join(map(_line, rows)))
+        buffer = io.StringIO()
+        csv.writer(buffer).writerows(map(_cells, rows))
+        self._file.write(buffer.getvalue())
         self._file.flush()
 
     def close(self) -> None:
-        """Leave the log as it is on disk."""
+        """Bring the log onto the disk and leave it as it is."""
         if self._file is not None:
+            os.fsync(self._file.fileno())
             self._file.close()
             self._file = None
 
@@ -75,10 +78,10 @@ def shown_path(path: bytes) -> str:
 
 def _line(row: Iterable[object]) -> str:
     buffer = io.StringIO()
-    csv.writer(buffer).writerow([_cell(value) for value in row])
+    csv.writer(buffer).writerow(_cells(row))
     return buffer.getvalue()
 
 
-def _cell(value: object) -> object:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_DANGEROUS) else value
+def _cells(row: Iterable[object]) -> list[object]:
+    """Cells that no spreadsheet takes for formulas."""
+    return [f"'{value}" if type(value) is str and value.startswith(_DANGEROUS) else value for value in row]

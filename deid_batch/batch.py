@@ -92,13 +92,17 @@ def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
     """De-identify SOURCE into OUT. Raises UsageError, SourceError or StoppedEarly where nothing can be done."""
     began = time.monotonic()
     workspace.check_places(options.source, options.out, options.work, options.audit)
+    if options.scheduler:
+        _check_scheduler(options.scheduler)
     with _machine_heeded(), ExitStack() as stack:
         work = options.work
         if options.dry_run:
-            work = stack.enter_context(tempfile.TemporaryDirectory(prefix="deid_batch-"))
+            shared = os.path.dirname(os.path.abspath(work)) if options.scheduler else None
+            work = stack.enter_context(tempfile.TemporaryDirectory(prefix="deid_batch-", dir=shared))
         else:
             workspace.prepare_work(work, options.out, overwrite=options.overwrite)
             clear_up_after(stack.enter_context(workspace.locked(work)))
+            workspace.remove_setting_files(work)
         ledger = Ledger(os.path.join(work, workspace.LEDGER_NAME))
         stack.callback(ledger.close)
         summary = Summary()
@@ -120,7 +124,7 @@ def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
             out_identity=out_identity,
             strict=options.strict,
             dry_run=options.dry_run,
-            file_timeout=0.0 if options.scheduler else options.file_timeout,
+            file_timeout=options.file_timeout,
         )
         run = _Run(options, setting, ledger, audit, progress, summary)
         with run.signals_heeded(), _pool(options, setting, work) as pool:
@@ -153,7 +157,6 @@ class _Run:
         self._work_through(pool, "scan", "probe", unprobed, self._ledger.remaining(unprobed=True))
         todo = cut_into_jobs(self._ledger.todo())
         self._work_through(pool, "de-identify", "deidentify", todo, self._ledger.remaining())
-        self._audit.rewrite(self._ledger.rows())
 
     def _give_up_colliding(self) -> None:
         """Give up files whose names OUT can't tell from others'. Only what was made of these goes, not of those."""
@@ -260,6 +263,15 @@ class _Run:
 
 _KILLED = FileError("worker-died", "the file ended its worker process again and again, or took too long")
 _COLLIDING = FileError("name-collision", "OUT takes its name for that of another file")
+
+
+def _check_scheduler(address: str) -> None:
+    """Raise UsageError or StoppedEarly where there is no Dask cluster to be used."""
+    try:
+        from deid_batch.daskpool import check_scheduler  # noqa: PLC0415 - needs an extra
+    except ImportError:
+        raise UsageError("--backend dask needs more packages: pip install 'deid-batch[dask]'") from None
+    check_scheduler(address)
 
 
 @contextmanager

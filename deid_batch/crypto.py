@@ -7,13 +7,18 @@ import hashlib
 import hmac
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
 WEAK_BELOW = 16
 """Given keys shorter than this many bytes are called weak."""
+
+
+_SHORT = 255
+"""Bytes up to which block by block is faster."""
 
 
 class KeyUnusable(ValueError):
@@ -38,9 +43,30 @@ def fingerprint(key: bytes) -> str:
 
 def encrypt_cbc(key: bytes, iv: bytes, plain: bytes) -> bytes:
     """IV + AES-CBC of `plain` with PKCS7 padding."""
+    if len(plain) <= _SHORT:
+        return _encrypt_short(key, iv, plain)
     padder = PKCS7(128).padder()
     encryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor()
     return iv + encryptor.update(padder.update(plain) + padder.finalize()) + encryptor.finalize()
+
+
+def _encrypt_short(key: bytes, iv: bytes, plain: bytes) -> bytes:
+    """The same block by block, with a cipher that is set up once for a key: that takes longer than a name's blocks."""
+    encrypted = _block_cipher(key)
+    missing = 16 - len(plain) % 16
+    padded = plain + bytes((missing,)) * missing
+    sealed, block = iv, iv
+    for start in range(0, len(padded), 16):
+        mixed = int.from_bytes(padded[start : start + 16], "big") ^ int.from_bytes(block, "big")
+        block = encrypted(mixed.to_bytes(16, "big"))
+        sealed += block
+    return sealed
+
+
+@lru_cache(maxsize=16)
+def _block_cipher(key: bytes) -> Callable[[bytes], bytes]:
+    """AES of single blocks."""
+    return Cipher(algorithms.AES(key), modes.ECB()).encryptor().update  # noqa: S305 - chained by `_encrypt_short`
 
 
 def decrypt_cbc(key: bytes, sealed: bytes) -> bytes:

@@ -14,7 +14,7 @@ import stat
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from deid_batch import filemeta
@@ -32,9 +32,10 @@ MAX_HEAD = 256 << 20
 _WIDEST_FIRST_WINDOW = 1 << 20
 """A window that one file needed is what the next one begins with, up to this."""
 _PROBE_WINDOW = 8 << 10
-_BLOCK = 1 << 20
+_BLOCK = 512 << 10
 _DEFLATED_BLOCK = 16 << 10
 """What is inflated at a time: it can't become more than 17 MB."""
+Bytes = bytes | memoryview
 
 _DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 _TRANSFER_SYNTAX = re.compile(r"1\.2\.840\.10008\.1\.2(\.\d{1,3}){0,3}", re.ASCII)
@@ -65,6 +66,10 @@ class Source(Protocol):
         """`count` bytes from `start`, fewer at the end."""
         ...
 
+    def read_into(self, buffer: memoryview, start: int) -> int:
+        """Fill the buffer with bytes from `start`; how many there were, 0 at the end."""
+        ...
+
 
 class _File:
     """A regular file."""
@@ -93,6 +98,9 @@ class _File:
         self._last = (start, count, data)
         return data
 
+    def read_into(self, buffer: memoryview, start: int) -> int:
+        return os.preadv(self._fd, [buffer], start)
+
     def changed(self) -> bool:
         """Whether somebody wrote to the file since it was opened."""
         after = os.fstat(self._fd)
@@ -108,6 +116,11 @@ class _Memory:
 
     def read(self, start: int, count: int) -> bytes:
         return self._data[start : start + count]
+
+    def read_into(self, buffer: memoryview, start: int) -> int:
+        block = self._data[start : start + len(buffer)]
+        buffer[: len(block)] = block
+        return len(block)
 
 
 class Sink(ABC):
@@ -127,7 +140,7 @@ class Sink(ABC):
         """Deflate what is written from now on. (PS3.5 A.5)"""
         self._deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Bytes) -> None:
         """Add bytes at the end."""
         self._put(self._deflate.compress(data) if self._deflate else data)
 
@@ -139,20 +152,21 @@ class Sink(ABC):
 
     def splice(self, source: Source, start: int, stop: int) -> None:
         """Copy bytes from the source as they are."""
+        buffer = memoryview(bytearray(min(_BLOCK, stop - start)))
         while start < stop:
-            block = source.read(start, min(_BLOCK, stop - start))
-            if not block:
+            count = source.read_into(buffer[: stop - start], start)
+            if not count:
                 raise FileError("changed", "the file became shorter while it was read")
-            self.write(block)
-            start += len(block)
+            self.write(buffer[:count])
+            start += count
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, data: Bytes) -> None:
         self.digest.update(data)
         self.put(data)
         self.written += len(data)
 
     @abstractmethod
-    def put(self, data: bytes) -> None:
+    def put(self, data: Bytes) -> None:
         """Take bytes in."""
 
     @abstractmethod
@@ -167,7 +181,7 @@ class FileSink(Sink):
         self._descriptor = descriptor
         super().__init__()
 
-    def put(self, data: bytes) -> None:
+    def put(self, data: Bytes) -> None:
         view = memoryview(data)
         try:
             while view:
@@ -183,7 +197,7 @@ class FileSink(Sink):
 class MemorySink(Sink):
     """Bytes in memory."""
 
-    def put(self, data: bytes) -> None:
+    def put(self, data: Bytes) -> None:
         self.data += data
 
     def clear(self) -> None:
@@ -193,7 +207,7 @@ class MemorySink(Sink):
 class NoSink(Sink):
     """Nothing is kept."""
 
-    def put(self, data: bytes) -> None:
+    def put(self, data: Bytes) -> None:
         pass
 
     def clear(self) -> None:
@@ -216,7 +230,7 @@ def rewrite(path: str | bytes, sink: Sink, compiled: CompiledRules, trace: list[
         rewritten = _rewritten(file, sink, compiled, trace)
         if file.changed():
             raise FileError("changed", "the file was written to while it was read")
-        return replace(rewritten, bytes_in=file.size)
+        return rewritten
 
 
 def rewrite_bytes(data: bytes, compiled: CompiledRules) -> bytes:
@@ -228,14 +242,13 @@ def rewrite_bytes(data: bytes, compiled: CompiledRules) -> bytes:
 
 def _rewritten(source: Source, sink: Sink, compiled: CompiledRules, trace: list[Touch] | None) -> Rewritten:
     try:
-        return replace(_deidentified(*_opened(source, compiled.window), sink, compiled, trace), bytes_in=source.size)
+        return _deidentified(*_opened(source, compiled.window), sink, compiled, trace, source.size)
     except OddEncoding as odd:
         sink.reset()
         if trace is not None:
             trace.clear()
         plain = _Memory(reencode(_whole(source), odd))
-        rewritten = _deidentified(*_opened(plain, compiled.window), sink, compiled, trace)
-        return replace(rewritten, bytes_in=source.size, detail="re-encoded")
+        return _deidentified(*_opened(plain, compiled.window), sink, compiled, trace, source.size, "re-encoded")
 
 
 def _opened(source: Source, window: int) -> tuple[Source, FileMeta]:
@@ -255,20 +268,22 @@ def _opened(source: Source, window: int) -> tuple[Source, FileMeta]:
     if syntax and not _TRANSFER_SYNTAX.fullmatch(syntax):
         raise FileError("unknown-transfer-syntax", tag_name(0x00020010))
     if syntax in _DEFLATED:
-        return _Memory(_inflated(source, meta.start)), replace(meta, start=0)
+        return _Memory(_inflated(source, meta.start)), meta._replace(start=0)
     return source, meta
 
 
 def _identified(
-    source: Source, meta: FileMeta, window: int, also: frozenset[int] = frozenset()
+    source: Source, meta: FileMeta, window: int, compiled: CompiledRules | None = None
 ) -> tuple[Instance, dict[int, Values], Encoding]:
-    """(identity, values of the attributes in `also`, encoding); the window grows until they are in it."""
+    """(identity, values of the attributes in conditions, encoding); the window grows until they are in it."""
+    also = compiled.rules.condition_tags if compiled else frozenset()
     while True:
         data = source.read(0, window)
         encoding = filemeta.encoding_of(meta, data)
         try:
             partial = len(data) < source.size
-            instance, values = read_instance(data, meta.start, encoding, also, partial=partial)
+            outline = compiled.outline(encoding) if compiled else None
+            instance, values = read_instance(data, meta.start, encoding, also, outline, partial=partial)
         except NeedMore as need:
             window = _wider(window, source, need)
             continue
@@ -278,10 +293,16 @@ def _identified(
 
 
 def _deidentified(
-    source: Source, meta: FileMeta, sink: Sink, compiled: CompiledRules, trace: list[Touch] | None
+    source: Source,
+    meta: FileMeta,
+    sink: Sink,
+    compiled: CompiledRules,
+    trace: list[Touch] | None,
+    bytes_in: int,
+    detail: str = "",
 ) -> Rewritten:
     rules = compiled.rules
-    instance, values, encoding = _identified(source, meta, compiled.window, rules.condition_tags)
+    instance, values, encoding = _identified(source, meta, compiled.window, compiled)
     for scope in sorted(rules.required_scopes):
         if not instance.scope_uid(scope):
             raise SetAside("no-scope-uid", f"the file has no UID of the scope {scope}")
@@ -290,19 +311,22 @@ def _deidentified(
     syntax = meta.transfer_syntax_uid or filemeta.syntax_of(encoding)
     if walk.is_encapsulated and not meta.transfer_syntax_uid:
         raise FileError("unknown-transfer-syntax", "encapsulated data without a Transfer Syntax UID")
-    sink.write(filemeta.write(walk.sop_class_uid, walk.sop_instance_uid, syntax))
+    head = filemeta.write(walk.sop_class_uid, walk.sop_instance_uid, syntax)
     if syntax in _DEFLATED:
+        sink.write(head)
+        head = b""
         sink.begin_deflate()
     while tail is not None:
         stop = _end_of_tail(source, tail, encoding)
         if tail.is_kept:
-            sink.write(walk.taken())
+            sink.write(walk.taken(head))
+            head = b""
             sink.splice(source, tail.start, stop)
         tail = _fed(walk, compiled, source, stop, 0)
-    sink.write(walk.taken())
+    sink.write(walk.taken(head))
     sink.finish()
     return Rewritten(
-        bytes_in=source.size,
+        bytes_in=bytes_in,
         bytes_out=sink.written,
         sha256=sink.digest.hexdigest(),
         sop_class_uid=walk.sop_class_uid,
@@ -311,6 +335,7 @@ def _deidentified(
         counts=walk.counts,
         hits=walk.hits,
         warnings=walk.warnings,
+        detail=detail,
     )
 
 

@@ -6,15 +6,17 @@ This is the only code that changes the bytes of a data set. What it does not tou
 from __future__ import annotations
 
 from collections import Counter
+from functools import lru_cache
 from typing import NamedTuple
 
 from deid_batch import dictionary
 from deid_batch.crypto import derive
-from deid_batch.errors import BadValue, NeedMore, OddEncoding, Unreadable
-from deid_batch.methods import Change, Element, Instance
+from deid_batch.errors import BadValue, FileError, NeedMore, OddEncoding, Unreadable
+from deid_batch.methods import Change, Element, Instance, Method
 from deid_batch.methods.base import Place
 from deid_batch.methods.refreshuid import new_uid
-from deid_batch.plans import FIXED, PLAIN_FORM, PRIVATE, SHORT_FORM, SPECIAL, TEXT, Ground, Plan, Plans
+from deid_batch.plans import FIXED, LONG_FORM, PLAIN_FORM, PRIVATE, SHORT_FORM, SPECIAL, TEXT, Ground, Plan, Plans
+from deid_batch.replay import Outline, Tally, Treated
 from deid_batch.rules import RuleSet, Values, Variant
 from deid_batch.values import text, uids
 from deid_batch.values.text import find_control, has_foreign_bytes
@@ -31,6 +33,7 @@ from deid_batch.wire import (
     UNDEFINED,
     Encoding,
     end_of_fragments,
+    end_of_group,
     end_of_items,
     looks_like_items,
     read_item,
@@ -134,6 +137,19 @@ class CompiledRules:
         self.window = 64 << 10
         """How many bytes of a file to begin with; a matter of speed alone."""
         self._plans: dict[Ground, Plans] = {}
+        self._outline: tuple[Encoding, Variant, Outline] | None = None
+
+    def outline(self, encoding: Encoding, variant: Variant | None = None) -> Outline | None:
+        """The last file's outline if it was of this encoding and variant; where a variant is given, else a new one."""
+        if self._outline is not None:
+            last_encoding, last_variant, outline = self._outline
+            if last_encoding is encoding and variant in (None, last_variant):
+                return outline
+        if variant is None:
+            return None
+        outline = Outline(encoding, _IDENTITY | self.rules.condition_tags, _PINNED)
+        self._outline = encoding, variant, outline
+        return outline
 
     def plans(self, ground: Ground) -> Plans:
         """The compiled decisions on this ground."""
@@ -147,18 +163,31 @@ class CompiledRules:
     def scope_id(self, instance: Instance) -> str:
         """16 hex digits that files of one scope have in common and that tell nothing else; "" without a scope UID."""
         uid = instance.scope_uid(self.rules.scope)
-        return derive(self.rules.uid_key, "scope", uid.encode()).hex()[:16] if uid else ""
+        return _scope_id(self.rules.uid_key, uid) if uid else ""
+
+
+@lru_cache(maxsize=1024)
+def _scope_id(key: bytes, uid: str) -> str:
+    return derive(key, "scope", uid.encode()).hex()[:16]
 
 
 def read_instance(
-    data: bytes, pos: int, encoding: Encoding, also: frozenset[int] = frozenset(), *, partial: bool
+    data: bytes,
+    pos: int,
+    encoding: Encoding,
+    also: frozenset[int] = frozenset(),
+    outline: Outline | None = None,
+    *,
+    partial: bool,
 ) -> tuple[Instance, dict[int, Values]]:
     """The identity of the instance whose data set begins at `pos`, and the values of the attributes in `also`.
 
     Nothing but the top level is looked at. `partial` says that the file goes on behind `data`.
     """
     wanted = _IDENTITY | also
-    found = top_level_values(data, pos, encoding, wanted, max(wanted), partial=partial)
+    found = outline.values(data, pos) if outline else None
+    if found is None:
+        found = top_level_values(data, pos, encoding, wanted, max(wanted), partial=partial)
     charset = found.get(_CHARSET, b"")
     patient = [_plain_text(found.get(tag, b""), charset) for tag in (0x00100021, 0x00100020)]
     uid = {tag: uids.text_of(value) for tag, value in found.items()}
@@ -172,6 +201,7 @@ def read_instance(
     return instance, {tag: _values(found[tag], tag, charset) for tag in also & found.keys()}
 
 
+_PINNED = frozenset({_CHARSET, _PIXEL_REPRESENTATION})
 _IDENTITY = frozenset({_CHARSET, SOP_CLASS_UID, SOP_INSTANCE_UID, 0x00100020, 0x00100021, 0x0020000D, 0x0020000E})
 
 
@@ -206,11 +236,14 @@ class Walk:
         self._trace = trace
         self._compiled = compiled
         self._instance = instance
+        self._outline = None if trace is not None else compiled.outline(encoding, variant)
+        self._scopes: dict[Method, str] = {}
+        self._is_volatile = False
         ground = Ground(encoding, variant=variant)
         self._top = Frame(ground, compiled.plans(ground), delimited=False)
         self._partial = False
         self._tail: Tail | None = None
-        self._out: list[bytes] = []
+        self.out: list[bytes] = []
         self.is_encapsulated = False
         self._kept = self._decided = 0
         self._counts: Counter[str] = Counter()
@@ -229,22 +262,26 @@ class Walk:
         self._tail = None
         before = self._top.copy() if partial else self._top
         counted = (self._kept, self._counts.copy(), self.hits.copy(), self.warnings) if partial else None
-        touched = len(self._trace or ())
+        touched, written = len(self._trace or ()), len(self.out)
         try:
+            if self._outline is not None and not self._top.last_tag:
+                pos = self._outline.replay(self, self._instance, data, pos)
+                self._top.written = len(self.out)
             chunks, _ = self._data_set(data, pos, len(data), self._top)
             if partial and self._tail is None:  # the bytes at hand end with an element, but the file goes on
                 raise NeedMore
         except NeedMore:
             self._top = before
+            del self.out[written:]
             if counted:
                 self._kept, self._counts, self.hits, self.warnings = counted
             if self._trace is not None:
                 del self._trace[touched:]
             raise
-        self._out.extend([data[pos:]] if chunks is None else chunks)
+        self.out.extend([data[pos:]] if chunks is None else chunks)
         if self._top.blocks:
-            self._settle_creators(self._out, self._top.blocks, self._top)
-        self._top.written = len(self._out)
+            self._settle_creators(self.out, self._top.blocks, self._top)
+        self._top.written = len(self.out)
         return self._tail
 
     @property
@@ -252,12 +289,94 @@ class Walk:
         """Elements by the column that they are counted under."""
         return self._counts + Counter(kept=self._kept)
 
-    def taken(self) -> bytes:
-        """What is to be written since this was last asked. Ask before a kept tail, and at the end."""
-        taken = b"".join(self._out)
-        self._out.clear()
+    def taken(self, before: bytes = b"") -> bytes:
+        """`before`, and what is to be written since this was last asked. Ask before a kept tail, and at the end."""
+        taken = b"".join((before, *self.out))
+        self.out.clear()
         self._top.written = 0
         return taken
+
+    def tag_at(self, data: bytes, pos: int) -> int:
+        """The tag at `pos`, or -1 where no element begins that could be remembered."""
+        frame = self._top
+        if len(data) - pos < 12:
+            return -1
+        tag = frame.encoding.read_tag(data, pos)
+        return tag if tag > frame.last_tag else -1
+
+    def unit(self, data: bytes, pos: int) -> tuple[bytes | None, int]:
+        """Treat an element of an even group, or a whole odd group: (what it becomes, None if unchanged; its end).
+
+        The end is -1 where it does not lie in `data`.
+        """
+        frame, end = self._top, len(data)
+        if end - pos < 12:
+            return None, -1
+        encoding = frame.encoding
+        kind, form, tag, plan = frame.plans[data[pos : pos + (6 if encoding.explicit else 4)]]
+        if tag >> 16 & 1:
+            return self._odd_group(data, pos, tag >> 16)
+        start = pos + 8
+        if form == SHORT_FORM:
+            length = encoding.u16.unpack_from(data, pos + 6)[0]
+        elif form == PLAIN_FORM:
+            length = encoding.u32.unpack_from(data, pos + 4)[0]
+        else:
+            start = pos + 12
+            length = encoding.u32.unpack_from(data, pos + 8)[0]
+        stop = start + length
+        if stop > end and length != UNDEFINED:
+            return None, -1
+        if kind < SPECIAL and length != UNDEFINED:
+            if plan.is_swallowing(data, start, stop):
+                raise _swallowing(tag)
+            self._kept += 1
+            return None, stop
+        return self._element(data, pos, start, length, end, plan, frame)
+
+    def _odd_group(self, data: bytes, pos: int, group: int) -> tuple[bytes | None, int]:
+        """All elements of an odd group, whose private blocks concern nobody else. (PS3.5 7.8.1)"""
+        top = self._top
+        try:
+            end = end_of_group(data, pos, group, top.encoding)
+        except (NeedMore, FileError):
+            return None, -1
+        frame = Frame(top.ground, top.plans, top.charset, delimited=False)
+        chunks, _ = self._data_set(data, pos, end, frame)
+        if chunks is None:
+            return None, end
+        if frame.blocks:
+            self._settle_creators(chunks, frame.blocks, frame)
+        return b"".join(chunks), end
+
+    def unit_told(self, data: bytes, pos: int) -> tuple[Treated, int]:
+        """The same, with all that must be known to do it again."""
+        before = self._kept, self._counts, self.hits, self.warnings
+        self._kept, self._counts, self.hits, self.warnings = 0, Counter(), Counter(), 0
+        self._scopes, self._is_volatile = {}, False
+        replacement, stop = self.unit(data, pos)
+        tally = Tally(self._kept, self._counts, self.hits, self.warnings)
+        self._kept, self._counts, self.hits, self.warnings = before
+        self.credit(tally)
+        out = data[pos:stop] if replacement is None else replacement
+        return Treated(out, tally, self._scopes, self._is_volatile), stop
+
+    def passed(self, tag: int) -> None:
+        """The element or odd group of this tag was passed."""
+        self._top.last_tag = tag
+
+    def pinned(self, key: bytes, raw: bytes) -> None:
+        """An element was passed that those behind it depend on."""
+        _, form, _, plan = self._top.plans[key]
+        self._note(plan, raw[12 if form == LONG_FORM else 8 :], self._top)
+
+    def credit(self, tally: Tally) -> None:
+        """Count what was done."""
+        self._kept += tally.kept
+        self.warnings += tally.warnings
+        if tally.counts or tally.hits:
+            self._counts.update(tally.counts)
+            self.hits.update(tally.hits)
 
     def _data_set(  # noqa: C901, PLR0912, PLR0915 - the hot loop
         self, data: bytes, pos: int, end: int, frame: Frame
@@ -452,6 +571,7 @@ class Walk:
         self.warnings += change.warnings
         self._touch(plan, frame, value, change.value, decision.rule)
         if frame.depth == 0 and plan.tag in (SOP_CLASS_UID, SOP_INSTANCE_UID):
+            self._is_volatile = True
             self._note_identity(plan.tag, change.value)
         if change.value is None:
             return b""
@@ -463,6 +583,10 @@ class Walk:
         method = plan.decision.method
         little = frame.encoding.little or plan.written_vr == "UN"
         token = method.cache_token(self._instance)
+        if token is None:
+            self._is_volatile = True
+        elif plan.is_scoped:
+            self._scopes[method] = token
         key = (value, frame.charset, little, token or "")
         if token is not None and (known := plan.cache.get(key)) is not None:
             return known
@@ -498,6 +622,7 @@ class Walk:
         self.hits[plan.decision.rule] += 1
         self._decided += 1
         self._counts[method.column] += 1
+        self._is_volatile |= plan.is_scoped
         element = Element(plan.tag, vr, self._instance, frame.place, frame.charset, frame.encoding.little)
         change = method.apply(b"", element) if method.erases else method.give_up(element, "no value to treat")
         self.warnings += change.warnings

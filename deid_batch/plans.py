@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from deid_batch import dictionary
 from deid_batch.errors import OddEncoding
-from deid_batch.methods import Change
+from deid_batch.methods import Change, Method
 from deid_batch.rules import Decision, RuleSet, Variant
 from deid_batch.values import text
 from deid_batch.wire import LONG_VRS, TEXT_VRS, VRS, WORD_SIZE, Encoding, tag_name
@@ -36,6 +36,11 @@ class Plan:
     untouched: dict[bytes, int] = field(default_factory=dict)
     """For a sequence: values in which no rule decides anything, and how many elements they hold."""
     cache: dict[tuple[bytes, bytes, bool, str], Change] = field(default_factory=dict)
+
+    @property
+    def is_scoped(self) -> bool:
+        """Whether the result may depend on the file's scope."""
+        return self.decision is not None and type(self.decision.method).cache_token is not Method.cache_token
 
     def is_swallowing(self, data: bytes, start: int, stop: int) -> bool:
         """Whether a value can't be one of this VR, as when its length lies and it holds its neighbours."""

@@ -170,6 +170,16 @@ def end_of_items(data: bytes, pos: int, end: int, encoding: Encoding, depth: int
     return pos
 
 
+def end_of_group(data: bytes, pos: int, group: int, encoding: Encoding) -> int:
+    """Where the elements of one group end, the first of which stands at `pos`; NeedMore where that is not in `data`."""
+    end = len(data)
+    while True:
+        header = read_header(data, pos, end, encoding)
+        if header.tag >> 16 != group:
+            return pos
+        pos = end_of_value(data, header, end, encoding)
+
+
 def headers(data: bytes, pos: int, end: int, encoding: Encoding, depth: int = 0) -> Iterator[Header]:
     """The headers of one data set or item, in order; an item delimitation is the last one. Values are skipped."""
     while pos < end or depth:

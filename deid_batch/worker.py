@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from deid_batch import dicomfile, dictionary
 from deid_batch.audit import COLUMNS, TIME_FORMAT, shown_path
@@ -59,6 +58,10 @@ class Setting:
     file_timeout: float = 0.0
     """Seconds that one file may take; 0: any time."""
 
+    def file(self, path: bytes) -> bytes:
+        """Where a file of SOURCE stands; SOURCE may be the file itself."""
+        return os.path.join(self.source, path) if os.path.isdir(self.source) else self.source
+
 
 @dataclass
 class JobResult:
@@ -87,7 +90,7 @@ class Worker:
             began = time.monotonic()
             try:
                 with self._timed():
-                    instance = dicomfile.probe(self._source(path))
+                    instance = dicomfile.probe(self._setting.file(path))
             except Exception as error:  # the rim: whatever goes wrong with a file is a row
                 result.fault = _machine_fault(error)
                 if result.fault:
@@ -132,10 +135,6 @@ class Worker:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def _source(self, path: bytes) -> bytes:
-        source = self._setting.source
-        return os.path.join(source, path) if os.path.isdir(source) else source
-
     def _prepare(self, path: bytes) -> tuple[bytes, dicomfile.Rewritten]:
         """Write the de-identified form of a file to a temporary one."""
         self._number += 1
@@ -145,7 +144,9 @@ class Worker:
         except OSError as error:
             raise OutputError(error.errno, os.strerror(error.errno or 0)) from None
         try:
-            return temporary, dicomfile.rewrite(self._source(path), dicomfile.FileSink(descriptor), self._compiled)
+            return temporary, dicomfile.rewrite(
+                self._setting.file(path), dicomfile.FileSink(descriptor), self._compiled
+            )
         except BaseException:
             os.unlink(temporary)
             raise
@@ -242,29 +243,43 @@ def _known_tag(match: re.Match[str]) -> str:
 
 def audit_row(path: bytes, *, seconds: float, **values: object) -> Row:
     """An audit row; what is not given is None."""
-    values |= {
-        "time_utc": datetime.now(UTC).strftime(TIME_FORMAT),
-        "source": shown_path(path),
-        "seconds": f"{seconds:.4f}",
-    }
-    return tuple(values.get(column) for column in COLUMNS)
+    return (
+        _now(),
+        *map(values.get, _BEFORE_SOURCE),
+        shown_path(path),
+        *map(values.get, _BEHIND_SOURCE),
+        f"{seconds:.4f}",
+    )
+
+
+_SOURCE = COLUMNS.index("source")
+_BEFORE_SOURCE, _BEHIND_SOURCE = COLUMNS[1:_SOURCE], COLUMNS[_SOURCE + 1 : -1]
+assert (COLUMNS[0], COLUMNS[-1]) == ("time_utc", "seconds")
+
+
+def _now() -> str:
+    return time.strftime(TIME_FORMAT, time.gmtime())
 
 
 def _written_row(path: bytes, rewritten: dicomfile.Rewritten, seconds: float) -> Row:
-    return audit_row(
-        path,
-        status="written",
-        detail=rewritten.detail or None,
-        output=shown_path(path),
-        scope_id=rewritten.scope_id,
-        sop_class_uid=rewritten.sop_class_uid if _UID.fullmatch(rewritten.sop_class_uid) else None,
-        transfer_syntax_uid=rewritten.transfer_syntax_uid,
-        bytes_in=rewritten.bytes_in,
-        bytes_out=rewritten.bytes_out,
-        sha256_out=rewritten.sha256,
-        warnings=rewritten.warnings,
-        seconds=seconds,
-        **{column: rewritten.counts[column] for column in COUNT_COLUMNS},
+    shown = shown_path(path)
+    sop_class_uid = rewritten.sop_class_uid
+    return (
+        _now(),
+        "written",
+        None,
+        rewritten.detail or None,
+        shown,
+        shown,
+        rewritten.scope_id,
+        sop_class_uid if _UID.fullmatch(sop_class_uid) else None,
+        rewritten.transfer_syntax_uid,
+        rewritten.bytes_in,
+        rewritten.bytes_out,
+        rewritten.sha256,
+        *[rewritten.counts[column] for column in COUNT_COLUMNS],
+        rewritten.warnings,
+        f"{seconds:.4f}",
     )
 
 

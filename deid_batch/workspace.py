@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import secrets
 import shutil
 import socket
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from deid_batch.errors import SourceError, StoppedEarly, UsageError
 
 LEDGER_NAME = "ledger.sqlite"
 _LOCK_NAME = "lock"
+_SETTING = "setting-"
 
 
 def check_places(source: str, out: str, work: str, audit: str) -> None:
@@ -67,14 +69,38 @@ def _is_empty(folder: str, but: str = "") -> bool:
     return not os.path.isdir(folder) or set(os.listdir(folder)) <= {but}
 
 
+_held: set[int] = set()
+"""Descriptors of locks. A forked process lets go of them, so that a lock ends with the process that took it."""
+
+
+def _let_go() -> None:
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
+@contextmanager
+def _lockable(path: str, flags: int) -> Iterator[int]:
+    """An open descriptor that only this process has."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    _held.add(descriptor)
+    try:
+        yield descriptor
+    finally:
+        _held.remove(descriptor)
+        os.close(descriptor)
+
+
 @contextmanager
 def locked(work: str) -> Iterator[int]:
     """Hold the work directory. Another run that holds it raises StoppedEarly; a dead one's lock is void.
 
     Gives the process id that a run had which was killed when it held it, or 0.
     """
-    descriptor = os.open(os.path.join(work, _LOCK_NAME), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    with _lockable(os.path.join(work, _LOCK_NAME), os.O_RDWR | os.O_CREAT) as descriptor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -87,23 +113,18 @@ def locked(work: str) -> Iterator[int]:
             yield before[0] if before and not may_live(*before) else 0
         finally:
             os.ftruncate(descriptor, 0)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
 def out_locked(out: str) -> Iterator[None]:
     """Hold OUT itself, where its file system can: a run with another work directory raises StoppedEarly."""
-    descriptor = os.open(out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with _lockable(out, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
         with suppress(OSError):  # as NFS says of directories
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise StoppedEarly("another run holds OUT, with another work directory") from None
         yield
-    finally:
-        os.close(descriptor)
 
 
 def lock_owner(work: str) -> tuple[int, str] | None:
@@ -128,6 +149,26 @@ def may_live(pid: int, host: str) -> bool:
     return True
 
 
+@contextmanager
+def setting_file(work: str, contents: bytes) -> Iterator[str]:
+    """A file of mode 0600 in the work directory, of a name that no earlier one had; gone at the end."""
+    path = os.path.join(work, _SETTING + secrets.token_hex(8))
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(contents)
+        yield path
+    finally:
+        os.unlink(path)
+
+
+def remove_setting_files(work: str) -> None:
+    """Take away what runs that were killed have left of these."""
+    for name in os.listdir(work):
+        if name.startswith(_SETTING):
+            os.unlink(os.path.join(work, name))
+
+
 def folds_names(area: str) -> bool:
     """Whether the file system takes names for the same that differ in case only."""
     probe = os.path.join(area, "case-probe")
@@ -141,17 +182,30 @@ def folds_names(area: str) -> bool:
 
 @contextmanager
 def temporary_area(work: str, out: str) -> Iterator[str]:
-    """An empty folder on the file system of OUT, and outside it where that can be; gone at the end."""
-    area = _place_for_temporary_files(work, out)
-    shutil.rmtree(area, ignore_errors=True)
+    """An empty folder on the file system of OUT, and outside it where that can be; gone at the end.
+
+    No two runs have the same: workers that have lost their run can't bring anything under OUT any more.
+    """
+    place = _place_for_temporary_files(work, out)
+    _remove_tree(place)
+    area = os.path.join(place, secrets.token_hex(8))
     try:
-        os.mkdir(area, 0o700)
-    except OSError as error:
-        raise StoppedEarly(f"OUT can't be written to ({error.strerror})") from None
-    try:
+        try:
+            for folder in (place, area):
+                os.mkdir(folder, 0o700)
+        except OSError as error:
+            raise StoppedEarly(f"OUT can't be written to ({error.strerror})") from None
         yield area
     finally:
-        shutil.rmtree(area, ignore_errors=True)
+        _remove_tree(place)
+
+
+def _remove_tree(folder: str) -> None:
+    """Take a folder away, though others may be adding files to it."""
+    for _ in range(100):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.lexists(folder):
+            break
 
 
 def _place_for_temporary_files(work: str, out: str) -> str:

@@ -209,11 +209,12 @@ def mixed(study: Place) -> Place:
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SOURCE that a run is busy with for seconds, with damaged files in it. Not to be changed."""
     place = new_place(tmp_path_factory.mktemp("many"))
-    for number in range(600):
-        lay(place, {f"P{number % 7}/S{number % 31}/{number:03}": _MANY[number % len(_MANY)]})
+    for number in range(MANY_FILES):
+        lay(place, {f"P{number % 7}/S{number % 31}/{number:04}": _MANY[number % len(_MANY)]})
     return place.source
 
 
+MANY_FILES = 1500
 _MANY = [
     "MR_small.dcm", "rtplan.dcm", "image_dfl.dcm", "MR_truncated.dcm", "CT_small.dcm", "rtdose.dcm", "reportsi.dcm",
     "JPEG2000.dcm", "MR_small_bigendian.dcm", "test-SR.dcm",

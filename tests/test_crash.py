@@ -83,7 +83,7 @@ def leftovers(runs: set[int]) -> list[str]:
 MOMENTS: dict[str, Callable[[Place], object]] = {
     "the ledger is begun": lambda place: (place.work / "ledger.sqlite").exists(),
     "files are looked at": lambda place: place.audit.exists(),
-    "the first temporary file is written": lambda place: any((place.work / "tmp").glob("*-1")),
+    "the first temporary file is written": lambda place: any((place.work / "tmp").glob("*/*-1")),
     "the first output is there": lambda place: any(place.out.iterdir()),
     "half of the outputs are there": lambda place: len(tree(place.out)) > 250,
     "the audit log is written anew": lambda place: (

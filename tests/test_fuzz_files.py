@@ -26,7 +26,6 @@ import pytest
 from conftest import PYDICOM, SCANNERS
 from pydicom.datadict import dictionary_VR
 
-from deid_batch import dicomfile
 from deid_batch.config import load_config
 from deid_batch.dicomfile import MemorySink, rewrite
 from deid_batch.engine import CompiledRules
@@ -437,12 +436,10 @@ def complaints_about(numbers: range) -> tuple[Counter[str], list[str], float]:
 
 def others_than(detail: str, written: bytes, path: str) -> list[str]:
     """What comes to another end where the file is looked at through a narrow window."""
-    before = dicomfile._FIRST_WINDOW
-    dicomfile._FIRST_WINDOW = 4096
-    try:
-        narrow = outcome(path)
-    finally:
-        dicomfile._FIRST_WINDOW = before
+    before = compiled().window
+    compiled().window = 1024
+    narrow = outcome(path)
+    compiled().window = before
     return [] if narrow == (detail, written) else [f"through a narrow window: {narrow[0] or 'written'}, not {detail}"]
 
 

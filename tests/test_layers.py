@@ -14,7 +14,7 @@ FLOORS = [
     {"wire", "crypto", "dictionary", "filemeta", "values"},
     {"selectors", "rules", "methods", "plans", "profiles"},
     {"config"},
-    {"engine"},
+    {"engine", "replay"},
     {"oddfile", "dicomfile"},
     {"ledger", "audit", "workspace"},
     {"worker", "scan", "plan", "preview", "status", "api"},
@@ -33,6 +33,7 @@ ROOMS = {
     "tqdm": {"progress"},
     "typer": {"cli"},
     "rich": {"cli", "summary", "views"},
+    "dask": {"daskpool"},
     "distributed": {"daskpool"},
 }
 """The modules that may import each of these."""

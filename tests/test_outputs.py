@@ -158,7 +158,7 @@ def test_keys_are_not_in_the_process_list(study: Place) -> None:
                 continue
         time.sleep(0.05)
     process.communicate()
-    assert any(b"LokyProcess" in one for one in seen)
+    assert any(b"deid-batch" in one for one in seen)
     assert not any(b"XQ key" in one for one in seen)
 
 

@@ -48,7 +48,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
     for status in PROC.glob("[0-9]*/stat"):
         try:
             parent = int(status.read_text().rpartition(")")[2].split()[1])
-            if parent == process.pid and b"LokyProcess" in (status.parent / "cmdline").read_bytes():
+            if parent == process.pid and b"resource_tracker" not in (status.parent / "cmdline").read_bytes():
                 found.append(int(status.parent.name))
         except OSError:
             continue

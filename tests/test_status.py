@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Place, deid, killed, mtimes, tree, wait_for
+from conftest import MANY_FILES, Place, deid, killed, mtimes, tree, wait_for
 from typer.testing import CliRunner
 
 from deid_batch.cli import app
@@ -48,10 +48,10 @@ def test_a_run_under_way_shows_what_is_done_how_fast_and_what_is_left(
     assert len(seen) > 1
     for shown in seen:
         assert f"A run is under way (pid {process.pid} on {socket.gethostname()})." in shown
-        assert sum(files(shown).values()) == 600
+        assert sum(files(shown).values()) == MANY_FILES
         assert re.search(r"^[\d,]+ files/s over the last minutes; about [\d,]+ min left$", shown, re.MULTILINE)
         assert set(files(shown)) == {"written", "failed truncated", "not done yet"}
-    done = [600 - files(shown)["not done yet"] for shown in seen]
+    done = [MANY_FILES - files(shown)["not done yet"] for shown in seen]
     assert done == sorted(done)
 
 

@@ -134,7 +134,9 @@ def test_temporary_files_lie_on_the_file_system_of_out_and_not_in_it(tmp_path: P
         assert os.stat(area).st_dev == out.stat().st_dev
         assert os.listdir(out) == []
         (Path(area) / "file").write_text("")
-    assert not os.path.exists(area)
+    assert os.listdir(work) == []
+    with temporary_area(str(work), str(out)) as another:
+        assert another != area, "workers of the run before could go on with theirs"
 
 
 def test_out_holds_finished_files_only_at_any_moment(busy: Place, undisturbed: dict[str, bytes]) -> None:
