@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context, resource_tracker
 from typing import Protocol, TypeVar
 
@@ -160,6 +161,13 @@ class LocalPool:
         if self._executor is not None:
             self._executor.shutdown(wait=True, kill_workers=kill)
             self._executor = None
+
+
+def clear_up_after(pid: int) -> None:
+    """Take away the semaphores of a run that was killed together with the process that looks after them."""
+    for path in glob.glob(f"/dev/shm/sem.loky-{pid}-*"):  # noqa: S108
+        with suppress(OSError):
+            os.unlink(path)
 
 
 @contextmanager

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from deid_batch.errors import StoppedEarly, UsageError
 from deid_batch.ledger import Fault, Ledger, Outcome
-from deid_batch.workspace import LEDGER_NAME, lock_owner
+from deid_batch.workspace import LEDGER_NAME, lock_owner, may_live
 
 _RATE_OVER = timedelta(minutes=5)
 
@@ -63,14 +62,4 @@ def _status_in(path: str, owner: str) -> Status:
 def _living_owner(work: str) -> str:
     """The owner of the lock, unless it is a process of this host that is no more."""
     owner = lock_owner(work)
-    if owner is None:
-        return ""
-    pid, host = owner
-    if host == socket.gethostname():
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return ""
-        except PermissionError:
-            pass
-    return f"pid {pid} on {host}"
+    return f"pid {owner[0]} on {owner[1]}" if owner and may_live(*owner) else ""

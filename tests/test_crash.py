@@ -8,14 +8,18 @@ import random
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from conftest import COMMAND, PYDICOM, Place, killed, lay, new_place, tree, wait_for
+
+from deid_batch.workspace import LEDGER_NAME
 
 Undisturbed = dict[str, bytes]
 
@@ -37,6 +41,43 @@ def is_as_undisturbed(place: Place, undisturbed: Undisturbed) -> bool:
     assert sorted(os.listdir(place.work)) == ["audit.csv", "ledger.sqlite", "lock"]
     assert set(os.listdir(place.folder)) <= {"config.json", "out", "out.deid", "dump"}
     return True
+
+
+def is_in_the_same_books(place: Place, undisturbed: Place) -> bool:
+    """Whether ledger and audit log tell the same as those of another run, but for when, how fast and how often."""
+    assert books(place) == books(undisturbed)
+    logs = [
+        {source: {**row, "time_utc": "", "seconds": ""} for source, row in one.rows().items()}
+        for one in (place, undisturbed)
+    ]
+    assert logs[0] == logs[1]
+    return True
+
+
+def books(place: Place) -> dict[str, list[tuple[object, ...]]]:
+    """What a ledger holds, but for when, how fast and how often."""
+    ledger = sqlite3.connect(place.work / LEDGER_NAME)
+    columns = [row[1] for row in ledger.execute("PRAGMA table_info(file)")]
+    lasting = ", ".join(f'"{column}"' for column in columns if column not in ("time_utc", "seconds", "run"))
+    queries = {
+        "file": f"SELECT {lasting} FROM file ORDER BY path",
+        "rule": "SELECT number, hits FROM rule ORDER BY number",
+        "state": "SELECT name, value FROM state WHERE name != 'run' ORDER BY name",
+    }
+    held = {table: ledger.execute(query).fetchall() for table, query in queries.items()}
+    ledger.close()
+    return held
+
+
+def leftovers(runs: set[int]) -> list[str]:
+    """What runs, each the leader of a session and process group, left in shared memory; and their processes."""
+    shared = [name for name in os.listdir("/dev/shm") if re.search(r"[-_](\d+)[-_]", name)]
+    left = [name for name in shared if {int(number) for number in re.findall(r"\d+", name)} & runs]
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            _, _, group, session, *_ = status.read_text().rpartition(")")[2].split()
+            left += [f"process {status.parent.name}"] * bool({int(group), int(session)} & runs)
+    return left
 
 
 MOMENTS: dict[str, Callable[[Place], object]] = {
@@ -92,17 +133,23 @@ def test_a_long_run_killed_at_ten_random_moments_is_completed_by_one_more(
     seed = time.time_ns()
     print(f"seed {seed}")  # shown where the test fails
     moments = random.Random(seed)
+    runs: set[int] = set()
     for _ in range(10):
         before = len(tree(place.out)) if place.out.exists() else 0
         goal = before + moments.randrange(600)
         process = place.start()
+        runs.add(process.pid)
         wait_for(place.audit.exists)
         wait_for(lambda goal=goal, process=process: process.poll() is not None or outputs(place) >= goal, 120)
         time.sleep(moments.random() / 10)
         killed(process)
         assert holds_finished_files_only(place, undisturbed)
-    assert place.run("-j2").returncode == 1
+    last = place.start()
+    runs.add(last.pid)
+    assert (last.communicate(timeout=120)[1], last.returncode) == ("", 1)
     assert is_as_undisturbed(place, undisturbed)
+    assert is_in_the_same_books(place, done)
+    wait_for(lambda: not leftovers(runs), 10)  # the tracker of the last one may be a little behind
 
 
 def outputs(place: Place) -> int:
