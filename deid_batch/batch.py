@@ -21,7 +21,7 @@ from deid_batch.config import Config
 from deid_batch.errors import FileError, Skipped, StoppedEarly, UsageError
 from deid_batch.ledger import Fault, Found, Ledger, Outcome
 from deid_batch.plan import Job, cut_into_jobs, portions
-from deid_batch.pool import Pool, clear_up_after, local_pool, run_jobs
+from deid_batch.pool import Pool, local_pool, run_jobs
 from deid_batch.progress import Progress
 from deid_batch.rules import RuleSet
 from deid_batch.scan import Passed, find_files
@@ -101,7 +101,7 @@ def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
             work = stack.enter_context(tempfile.TemporaryDirectory(prefix="deid_batch-", dir=shared))
         else:
             workspace.prepare_work(work, options.out, overwrite=options.overwrite)
-            clear_up_after(stack.enter_context(workspace.locked(work)))
+            stack.enter_context(workspace.locked(work))
             workspace.remove_setting_files(work)
         ledger = Ledger(os.path.join(work, workspace.LEDGER_NAME))
         stack.callback(ledger.close)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import signal
 import sys
@@ -10,7 +9,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from multiprocessing import get_context, resource_tracker
 from typing import Protocol, TypeVar
 
@@ -137,9 +136,10 @@ class LocalPool:
 
     def _started(self) -> ProcessPoolExecutor:
         """New worker processes, of which one has begun: a death from now on is due to a job."""
-        with _signals_blocked():  # the trackers first: starting one unblocks signals
-            resource_tracker.ensure_running()
-            loky_resource_tracker.ensure_running()
+        if _CONTEXT is None:
+            with _signals_blocked():  # the trackers first: starting one unblocks signals
+                resource_tracker.ensure_running()
+                loky_resource_tracker.ensure_running()
         for _ in range(_STARTS):
             common = (self._setting, os.getpid())
             self._executor = ProcessPoolExecutor(self._workers, context=_CONTEXT, initializer=start, initargs=common)
@@ -161,13 +161,6 @@ class LocalPool:
         if self._executor is not None:
             self._executor.shutdown(wait=True, kill_workers=kill)
             self._executor = None
-
-
-def clear_up_after(pid: int) -> None:
-    """Take away the semaphores of a run that was killed together with the process that looks after them."""
-    for path in glob.glob(f"/dev/shm/sem.loky-{pid}-*"):  # noqa: S108
-        with suppress(OSError):
-            os.unlink(path)
 
 
 @contextmanager

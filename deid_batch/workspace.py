@@ -95,22 +95,18 @@ def _lockable(path: str, flags: int) -> Iterator[int]:
 
 
 @contextmanager
-def locked(work: str) -> Iterator[int]:
-    """Hold the work directory. Another run that holds it raises StoppedEarly; a dead one's lock is void.
-
-    Gives the process id that a run had which was killed when it held it, or 0.
-    """
+def locked(work: str) -> Iterator[None]:
+    """Hold the work directory. Another run that holds it raises StoppedEarly; a dead one's lock is void."""
     with _lockable(os.path.join(work, _LOCK_NAME), os.O_RDWR | os.O_CREAT) as descriptor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             owner = os.pread(descriptor, 300, 0).decode(errors="replace").strip() or "unknown"
             raise StoppedEarly(f"another run holds OUT ({owner})") from None
-        before = lock_owner(work)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         try:
-            yield before[0] if before and not may_live(*before) else 0
+            yield
         finally:
             os.ftruncate(descriptor, 0)
 

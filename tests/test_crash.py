@@ -101,7 +101,7 @@ def test_a_run_killed_at_chosen_moments_is_completed_by_one_more(busy: Place, un
     last = busy.run("-j2")
     assert last.returncode == 1
     assert is_as_undisturbed(busy, undisturbed)
-    assert re.search(rf"│ written +│ +│ +{len(undisturbed)} │", last.stdout), "the summary speaks of the whole"
+    assert re.search(rf"│ written +│ +│ +{len(undisturbed):,} │", last.stdout), "the summary speaks of the whole"
 
 
 @pytest.fixture(scope="module")

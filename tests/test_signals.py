@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -233,15 +232,9 @@ def test_workers_that_die_while_nobody_looks_are_replaced(tmp_path: Path) -> Non
     assert sorted(done) == sorted(path for job in jobs for path in job.paths)
 
 
-class Fatal:
-    """Something that ends the process which it is brought to."""
-
-    def __reduce__(self) -> tuple[Callable[[int], object], tuple[int]]:
-        return os._exit, (1,)
-
-
-def test_workers_that_can_not_be_started_stop_the_run() -> None:
-    with local_pool(1, replace(SETTING, rules=Fatal())) as workers, pytest.raises(StoppedEarly):
+def test_workers_that_can_not_be_started_stop_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "start", lambda *_: os._exit(1))
+    with local_pool(1, SETTING) as workers, pytest.raises(StoppedEarly):
         list(run_jobs(workers, "probe", [Job((b"file",))], lambda: True))
 
 
