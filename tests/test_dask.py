@@ -10,6 +10,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,10 +22,9 @@ import pytest
 from conftest import KEYS, Place, lay, mtimes, names, tree, wait_for
 from dask_cluster import Cluster, started
 
-from deid_batch import __version__, batch
+from deid_batch import __version__
 from deid_batch.config import load_config
 from deid_batch.plan import Job
-from deid_batch.progress import Progress
 from deid_batch.worker import JobResult, Setting
 
 pytestmark = pytest.mark.slow
@@ -144,13 +144,13 @@ def test_a_deadly_file_costs_itself_and_few_workers(study: Place, cluster: Clust
     assert names(study.work) == {"audit.csv", "ledger.sqlite", "lock"}
 
 
-def test_a_file_that_vanishes_is_a_row_and_the_run_goes_on(study: Place, cluster: Cluster) -> None:
-    shutil.rmtree(study.source / "PAT2")
-    for name in ("vanishing-1", "vanishing-2"):
-        lay(study, {name: "CT_small.dcm"})
-    result = study.run(*on(cluster))
+def test_files_that_vanish_are_rows_even_when_they_are_all_of_a_job(place: Place, cluster: Cluster) -> None:
+    lay(place, {"vanishing-1": "CT_small.dcm", "vanishing-2": "CT_small.dcm"})
+    result = place.run(*on(cluster))
     assert (result.returncode, result.stderr) == (1, "")
-    assert {row["reason"] for name, row in study.rows().items() if "vanishing" in name} == {"vanished"}
+    assert {name: row["reason"] for name, row in place.rows().items()} == dict.fromkeys(
+        ["./vanishing-1", "./vanishing-2"], "vanished"
+    )
 
 
 class Wire(threading.Thread):
@@ -268,15 +268,18 @@ def test_a_scheduler_that_ends_stops_the_run_and_another_goes_on(
     assert len(before.items() & mtimes(busy.out).items()) >= 64, "of what was written, a few jobs at most are redone"
 
 
-def test_a_cluster_without_workers_stops_the_run(
-    study: Place, own_cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(import_module("deid_batch.daskpool"), "_PATIENCE_SECONDS", 1.0)
-    options = batch.Options(
-        str(study.source), str(study.out), 1, str(study.work), str(study.audit), scheduler=own_cluster.address
-    )
-    summary = batch.run_batch(load_config(str(study.config)), options, Progress(shown=False))
-    assert (summary.exit_code, summary.stopped) == (5, "the Dask cluster has had no workers for two minutes")
+IMPATIENT = """
+from deid_batch import cli, daskpool
+daskpool._PATIENCE_SECONDS = 1.0
+cli.main()
+"""
+
+
+def test_a_cluster_without_workers_stops_the_run(study: Place, own_cluster: Cluster) -> None:
+    command = [sys.executable, "-c", IMPATIENT, *map(str, study._command()), *on(own_cluster)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    told = f"deid-batch: stopped: the Dask cluster has had no workers for two minutes; {AGAIN}"
+    assert (result.returncode, result.stderr) == (5, told)
     assert not names(study.out)
 
 
