@@ -86,6 +86,15 @@ class Ledger:
     def close(self) -> None:
         self._db.close()
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """What is read meanwhile is the state of one moment, whatever another process writes."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("ROLLBACK")
+
     def clear(self) -> None:
         """Forget all files; state stays."""
         with self._transaction():

@@ -46,15 +46,16 @@ def status_of(work: str) -> Status:
 def _status_in(path: str, owner: str) -> Status:
     ledger = Ledger(path, read_only=True)
     try:
-        unprobed = ledger.remaining(unprobed=True)
-        recent, seconds = ledger.done_since(datetime.now(UTC) - _RATE_OVER)
-        return Status(
-            owner=owner,
-            outcomes=ledger.outcomes(),
-            remaining=ledger.remaining(),
-            unprobed=unprobed,
-            files_per_second=recent / seconds if seconds and not unprobed else 0.0,
-        )
+        with ledger.snapshot():
+            unprobed = ledger.remaining(unprobed=True)
+            recent, seconds = ledger.done_since(datetime.now(UTC) - _RATE_OVER)
+            return Status(
+                owner=owner,
+                outcomes=ledger.outcomes(),
+                remaining=ledger.remaining(),
+                unprobed=unprobed,
+                files_per_second=recent / seconds if seconds and not unprobed else 0.0,
+            )
     finally:
         ledger.close()
 
