@@ -183,6 +183,7 @@ class _Run:
         self._ledger.reopen(path for path, size in self._ledger.written() if self._size_in_out(path) != size)
         if self._options.verify_outputs:
             self._ledger.reopen(self._altered())
+        self._ledger.forget_lost(run)
         return passed
 
     def _altered(self) -> Iterator[bytes]:

@@ -139,11 +139,20 @@ class Ledger:
         return known is not None and known != (file.size, file.mtime_ns)
 
     def finish_scan(self, run: int) -> int:
-        """Forget files that are gone from SOURCE, and the failures of earlier runs; how many are gone."""
+        """Forget the failures of earlier runs, and files that are gone from SOURCE; how many of these there are.
+
+        Of those that are gone, the ones that were written are kept, as their outputs are.
+        """
         with self._transaction():
-            gone = self._db.execute("DELETE FROM file WHERE run != ?", (run,)).rowcount
+            gone = int(self._db.execute("SELECT COUNT(*) FROM file WHERE run != ?", (run,)).fetchone()[0])
+            self._db.execute("DELETE FROM file WHERE run != ? AND status IS NOT 'written'", (run,))
             self._db.execute(f"UPDATE file SET {_CLEARED} WHERE status = 'failed'")
         return gone
+
+    def forget_lost(self, run: int) -> None:
+        """Forget files that are gone from SOURCE and were reopened: their outputs are not there any more, either."""
+        with self._transaction():
+            self._db.execute("DELETE FROM file WHERE run != ? AND status IS NULL", (run,))
 
     def written(self) -> Iterator[tuple[bytes, int]]:
         """(path, size of its output) of all files that were written."""

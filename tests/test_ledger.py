@@ -60,6 +60,16 @@ def test_a_scan_forgets_what_is_gone(ledger: Ledger) -> None:
     assert list(ledger.unprobed()) == [b"b", b"c"]
 
 
+def test_what_was_written_is_remembered_when_it_is_gone_unless_its_output_is_lost(ledger: Ledger) -> None:
+    scan(ledger, A, B)
+    ledger.done([(file.path, row("written", bytes_out=1)) for file in (A, B)], {})
+    assert scan(ledger, C) == ([], 2)
+    ledger.reopen([A.path])
+    ledger.forget_lost(2)
+    assert list(ledger.unprobed()) == [C.path]
+    assert [path for path, _ in ledger.written()] == [B.path]
+
+
 @pytest.mark.parametrize("page", [1, 2, 7, 10_000])
 def test_rows_come_all_and_in_order_whatever_the_page(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, page: int

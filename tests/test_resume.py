@@ -33,23 +33,26 @@ def test_a_later_run_takes_up_what_is_new_changed_gone_missing_or_failed(mixed: 
     lay(mixed, {"new": "rtdose.dcm", "PAT1/MR/IM1": "MR_small_RLE.dcm", "PAT1/MR/IM2": "MR_truncated.dcm"})
     touched = mixed.source / "PAT2/SC/deflated.dcm"
     os.utime(touched, ns=(0, touched.stat().st_mtime_ns + 1))
-    (mixed.source / "PAT2/RT/plan").unlink()
+    for gone in ("PAT2/RT/plan", "PAT2/SR/report.dcm", "PAT1/notes.dcm"):
+        (mixed.source / gone).unlink()
+    (mixed.out / "PAT2/SR/report.dcm").unlink()
     (mixed.out / "PAT1/CT/IM1").unlink()
     os.truncate(mixed.out / "PAT2/SC/jpeg.dcm", 1000)
 
     later = mixed.run_here()
     assert later.returncode == 1
-    assert "gone from SOURCE: 1" in later.stdout
-    found = {f"./{name}" for name in tree(mixed.source)}
+    assert "gone from SOURCE: 3" in later.stdout
+    found = {f"./{name}" for name in tree(mixed.source)} | {"./PAT2/RT/plan"}
     assert mixed.rows().keys() == found
     assert {name for name, row in mixed.rows().items() if row["reason"] == "truncated"} == {
         "./PAT1/MR/IM2", "./PAT1/MR/IM4",
     }  # fmt: skip
     now = tree(mixed.out)
-    for name in ("PAT1/CT/IM1", "PAT2/SC/jpeg.dcm", "PAT2/SC/deflated.dcm"):
+    for name in ("PAT1/CT/IM1", "PAT2/SC/jpeg.dcm", "PAT2/SC/deflated.dcm", "PAT2/RT/plan"):
         assert now[name] == first[name]
     assert now["PAT1/MR/IM1"] != first["PAT1/MR/IM1"]
     assert "PAT1/MR/IM2" not in now
+    assert "PAT2/SR/report.dcm" not in now
     redone = {name for name, time in mtimes(mixed.out).items() if times.get(name) != time}
     assert redone == {"new", "PAT1/MR/IM1", "PAT1/CT/IM1", "PAT2/SC/jpeg.dcm", "PAT2/SC/deflated.dcm"}
 
