@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -19,6 +20,8 @@ from benchmarks.measure import ROOT, CommandFailed, measured
 from benchmarks.peers import OURS, Peer, Task
 
 _LOOK_EVERY = 0.05
+_ROOM_FOR = 30
+"""Outputs are left lying as long as there is room for so many more."""
 
 
 class Run(NamedTuple):
@@ -56,7 +59,10 @@ def alternate(
     for path in laid.paths:
         (laid.folder / path).read_bytes()  # so that the first peer has it no harder than the others
     rounds: list[Round] = []
-    with tempfile.TemporaryDirectory(prefix="trees-", dir=setting.folder) as folder:
+    with (
+        _outs_cleared(setting.folder),
+        tempfile.TemporaryDirectory(prefix="trees-", dir=setting.folder) as folder,
+    ):
         trees: dict[str, _Tree] = {}
         left_out: dict[str, str] = {}
         for key, peer in peers.items():
@@ -112,8 +118,8 @@ def _tree(peer: Peer, laid: Laid, files: int, folder: Path) -> _Tree:
 
 
 def _run(key: str, peer: Peer, tree: _Tree, setting: Setting) -> Run:
-    """One run into an OUT that was not there. What others left to write is written before, outputs go away after."""
-    with _new_out(setting.folder) as out:
+    """One run into an OUT that was not there. What others left to write is written before."""
+    with _new_out(setting.folder, tree.laid.size) as out:
         task = Task(tree.laid.folder, out, tree.halves, setting.certificate, setting.python)
         os.sync()
         used = measured(peer.command(task))
@@ -122,9 +128,26 @@ def _run(key: str, peer: Peer, tree: _Tree, setting: Setting) -> Run:
 
 
 @contextmanager
-def _new_out(folder: Path) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="out-", dir=folder) as place:
-        yield Path(place) / "out"
+def _new_out(folder: Path, size: int) -> Iterator[Path]:
+    """A place for so many bytes. It goes away at the end of the rounds, where there is room, and else at once.
+
+    ext4 is slow to make new files for minutes after many were removed: whoever comes next would have to wait.
+    """
+    place = Path(tempfile.mkdtemp(prefix="out-", dir=folder))
+    try:
+        yield place / "out"
+    finally:
+        if shutil.disk_usage(folder).free < _ROOM_FOR * size:
+            shutil.rmtree(place)
+
+
+@contextmanager
+def _outs_cleared(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for place in folder.glob("out-*"):
+            shutil.rmtree(place)
 
 
 def _check_all_written(out: Path, files: int) -> None:
@@ -145,7 +168,7 @@ def peaks(peer: Peer, laid: Laid, setting: Setting) -> Peaks | None:
     if not os.path.exists("/proc/self/status"):
         return None
     seen: dict[int, int] = {}
-    with _new_out(setting.folder) as out:
+    with _outs_cleared(setting.folder), _new_out(setting.folder, laid.size) as out:
         task = Task(laid.folder, out, (out, out), setting.certificate, setting.python)
         process = subprocess.Popen(peer.command(task), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         watched = psutil.Process(process.pid)
