@@ -148,9 +148,11 @@ class Outline:
                 last = step.units[-1].tag
             else:
                 last = step.tag
+                if not data.startswith(step.key, pos):
+                    return None
                 if last > self._last_wanted:
                     return found
-                if step.is_private or not data.startswith(step.key, pos):
+                if step.is_private:
                     return None
                 header = read_header(data, pos, len(data), self._encoding)
                 pos = header.start + header.length
@@ -158,9 +160,15 @@ class Outline:
                     return None
                 if last in self._wanted:
                     found[last] = data[header.start : pos]
-            if last >= self._last_wanted:
+            if last > self._last_wanted:
                 return found
+            if last == self._last_wanted:
+                return found if self._goes_on_behind(last, data, pos) else None
         return None
+
+    def _goes_on_behind(self, tag: int, data: bytes, pos: int) -> bool:
+        """Whether the element at `pos` stands behind that tag, as it should."""
+        return pos + 4 <= len(data) and self._encoding.read_tag(data, pos) > tag
 
     def replay(self, walker: Walker, instance: Instance, data: bytes, pos: int) -> int:
         """Walk what is known, and get to know what follows it; where the ordinary walk has to go on."""

@@ -212,3 +212,36 @@ def test_most_of_a_series_is_passed_in_chunks(monkeypatch: pytest.MonkeyPatch) -
         before = treated
         outcome(a_file([*uid(0x00080018, b"1.2.%d" % (1000 + number)), *texts]), compiled)
         assert number < 2 or treated - before <= 4
+
+
+BURNED_IN, WINDOW_CENTER = 0x00280301, 0x00281050
+IF_BURNED_IN = """{"dicomTagRules": [
+    {"tag": {"keyword": "PatientName"}, "method": "remove", "when": {"BurnedInAnnotation": "YES"}}]}"""
+BY_SERIES = """{"dicomTagRules": [
+    {"tag": {"value": "(0028,1050)"}, "method": "perturb", "span": 9, "perturbScope": "SeriesInstance"}],
+    "parameters": {"key": "a key"}}"""
+
+
+@pytest.mark.parametrize("form", [EXPLICIT, BIG, IMPLICIT], ids=["explicit", "big endian", "implicit"])
+@pytest.mark.parametrize(
+    ("text", "tag", "vr", "value"),
+    [(IF_BURNED_IN, BURNED_IN, "CS", b"YES "), (BY_SERIES, 0x0020000E, "UI", b"1.2.3.5\0")],
+    ids=["condition", "scope"],
+)
+def test_what_decides_is_seen_though_files_before_had_none_and_go_on_with_what_varies(
+    text: str, tag: int, vr: str, value: bytes, form: Form
+) -> None:
+    def file(number: int, *more: Element) -> bytes:
+        varying = Element(WINDOW_CENTER, "DS", b"%4d" % number)
+        return a_file([*identity()[:3], Element(0x00100010, "PN", b"Smith^John"), varying, *more], form)
+
+    for before in range(8):
+        found = [*map(file, range(before)), file(before, Element(tag, vr, value)), file(before + 1)]
+        assert_each_is_as_if_it_were_alone(found, rule_set(text))
+
+
+@pytest.mark.parametrize("form", [EXPLICIT, BIG, IMPLICIT], ids=["explicit", "big endian", "implicit"])
+def test_files_whose_elements_are_out_of_order_all_end_alike(form: Form) -> None:
+    for start in range(1, 4):
+        order = [*identity()[start:], *identity()[:start], Element(WINDOW_CENTER, "DS", b"40")]
+        assert_each_is_as_if_it_were_alone([part10(encode(order, form), SYNTAXES[form])] * 3, rule_set(BY_SERIES))
