@@ -159,8 +159,12 @@ class LocalPool:
     def close(self, *, kill: bool) -> None:
         """End the workers: at once, or when they have done what they do."""
         if self._executor is not None:
-            self._executor.shutdown(wait=True, kill_workers=kill)
-            self._executor = None
+            executor, self._executor = self._executor, None
+            started = list(executor._processes.values()) if kill else []
+            executor.shutdown(wait=True, kill_workers=kill)
+            for process in started:  # which loky forgets where it could not start them all
+                process.kill()
+                process.join()
 
 
 @contextmanager

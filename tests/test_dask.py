@@ -255,7 +255,7 @@ def test_a_scheduler_that_ends_stops_the_run_and_another_goes_on(
 ) -> None:
     own_cluster.add_workers(2)
     process = busy.start(*on(own_cluster))
-    wait_for_outputs(busy, process, 100)
+    wait_for_outputs(busy, process, 600)
     began = time.monotonic()
     own_cluster.scheduler.kill()
     code, stderr = ended(process)
