@@ -22,7 +22,6 @@ from deid_batch.engine import CompiledRules, Tail, Touch, Walk, read_instance
 from deid_batch.errors import FileError, NeedMore, OddEncoding, OutputError, SetAside, Skipped, Unreadable
 from deid_batch.filemeta import FileMeta
 from deid_batch.methods import Instance
-from deid_batch.oddfile import reencode
 from deid_batch.rules import Values
 from deid_batch.values import uids
 from deid_batch.wire import SEQUENCE_DELIMITATION, UNDEFINED, Encoding, read_item, tag_name
@@ -220,7 +219,7 @@ def probe(path: str | bytes) -> Instance:
         try:
             return _identified(*_opened(file, _PROBE_WINDOW), _PROBE_WINDOW)[0]
         except OddEncoding as odd:
-            plain = _Memory(reencode(_whole(file), odd))
+            plain = _reencoded(file, odd)
             return _identified(*_opened(plain, _PROBE_WINDOW), _PROBE_WINDOW)[0]
 
 
@@ -247,8 +246,15 @@ def _rewritten(source: Source, sink: Sink, compiled: CompiledRules, trace: list[
         sink.reset()
         if trace is not None:
             trace.clear()
-        plain = _Memory(reencode(_whole(source), odd))
+        plain = _reencoded(source, odd)
         return _deidentified(*_opened(plain, compiled.window), sink, compiled, trace, source.size, "re-encoded")
+
+
+def _reencoded(source: Source, odd: OddEncoding) -> Source:
+    """The file in a form that the walk reads, if pydicom can read it, which takes long to load and is rarely needed."""
+    from deid_batch.oddfile import reencode  # noqa: PLC0415
+
+    return _Memory(reencode(_whole(source), odd))
 
 
 def _opened(source: Source, window: int) -> tuple[Source, FileMeta]:

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from functools import cache
-from typing import NamedTuple
-
-from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
-from pydicom.datadict import private_dictionary_VR, tag_for_keyword
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
 
 from deid_batch.wire import VRS, tag_name
+
+
+def pydicom_table(name: str) -> ModuleType:
+    """A module of pydicom that holds nothing but a table, without the rest of it: that takes longer than a start-up."""
+    package = importlib.util.find_spec("pydicom")
+    assert package is not None
+    assert package.submodule_search_locations is not None
+    path = Path(package.submodule_search_locations[0], f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"{__name__}.{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_tables: Any = pydicom_table("_dicom_dict")
+DicomDictionary: dict[int, tuple[str, str, str, str, str]] = _tables.DicomDictionary
+RepeatersDictionary: dict[str, tuple[str, str, str, str, str]] = _tables.RepeatersDictionary
 
 _AMBIGUOUS = {"US or SS": "US", "OB or OW": "OW", "US or OW": "OW", "US or SS or OW": "OW", "OB/OW": "OW"}
 UNLIMITED = 1 << 30
@@ -40,10 +59,22 @@ def vr_of(tag: int, creator: str | None = None) -> str:
     if not is_private(tag):
         entry = _entry(tag)
         return entry.vr if entry else _NEWER.get(tag, "UN")
-    try:
-        return str(private_dictionary_VR(tag, creator)) if creator and tag & 0xFF00 else "UN"
-    except KeyError:
-        return "UN"
+    return _private_vr(tag, creator) if creator and tag & 0xFF00 else "UN"
+
+
+def _private_vr(tag: int, creator: str) -> str:
+    """The VR of a private element in pydicom's private dictionary, wherever its block was placed; else UN."""
+    entries = _private_entries().get(creator, {})
+    group, element = f"{tag >> 16:04X}", f"{tag & 0xFFFF:04X}"
+    keys = group + element, f"{group}xx{element[2:]}", f"{group[:2]}xxxx{element[2:]}"
+    return next((str(entries[key][0]) for key in keys if key in entries), "UN")
+
+
+@cache
+def _private_entries() -> dict[str, dict[str, tuple[str, ...]]]:
+    table: Any = pydicom_table("_private_dict")
+    entries: dict[str, dict[str, tuple[str, ...]]] = table.private_dictionaries
+    return entries
 
 
 def effective_vr(tag: int, written_vr: str, creator: str | None, *, signed: bool = False) -> str:
@@ -125,5 +156,4 @@ def mask_of_keyword(keyword: str) -> str | None:
 
 def tag_of_keyword(keyword: str) -> int | None:
     """The tag of a keyword, written in any case."""
-    tag = tag_for_keyword(keyword) if keyword else None  # pydicom has attributes whose keyword is ""
-    return tag if tag is not None else _tags_by_folded_keyword().get(keyword.casefold())
+    return _tags_by_folded_keyword().get(keyword.casefold())

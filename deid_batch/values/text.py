@@ -6,8 +6,6 @@ import re
 import warnings
 from functools import lru_cache
 
-from pydicom.charset import convert_encodings, decode_bytes, default_encoding, encode_string, python_encoding
-
 from deid_batch.errors import BadValue
 
 SINGLE_VALUED = frozenset({"LT", "ST", "UT", "UR"})
@@ -56,6 +54,8 @@ def encodings_of(charset: bytes) -> tuple[str, ...]:
     """The Python codecs for a value of Specific Character Set; an unknown term raises BadValue."""
     if len(charset) > _LONGEST_CHARSET:
         raise BadValue("Specific Character Set is too long")
+    from pydicom.charset import convert_encodings, python_encoding  # noqa: PLC0415 - only where it is needed
+
     terms = [term.strip() for term in charset.rstrip(b"\0 ").decode("latin-1").split("\\")]
     if any(term and term not in python_encoding for term in terms):
         raise BadValue("unknown Specific Character Set")
@@ -70,6 +70,8 @@ def decode(raw: bytes, vr: str, charset: bytes) -> str:
         return raw.decode("ascii")
     if vr not in CHARSET_VRS:
         return raw.decode("latin-1")
+    from pydicom.charset import decode_bytes  # noqa: PLC0415
+
     encodings = encodings_of(charset)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -86,6 +88,8 @@ def encode(text: str, vr: str, charset: bytes) -> bytes:
         return text.encode("ascii")
     if vr not in CHARSET_VRS:
         raise BadValue("letters outside the default repertoire")
+    from pydicom.charset import default_encoding, encode_string  # noqa: PLC0415
+
     encodings = list(encodings_of(charset))
     # a delimiter ends what an escape sequence has set (PS3.5 6.1.2.5.3)
     pieces = [piece for piece in re.split(r"([\t\n\f\r^=])", text) if piece]

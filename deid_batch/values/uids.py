@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from pydicom._uid_dict import UID_dictionary
+from deid_batch import dictionary
 
 DEFINITION_ATTRIBUTES = frozenset({
     0x00080016, 0x0008001A, 0x0008001B, 0x00080062, 0x0008010C, 0x00080117, 0x00080118, 0x0008040E,
@@ -35,4 +35,4 @@ def from_digest(digest: bytes) -> str:
 @cache
 def registered() -> frozenset[str]:
     """The values of PS3.6 annex A, as pydicom lists them."""
-    return frozenset(UID_dictionary)
+    return frozenset(dictionary.pydicom_table("_uid_dict").UID_dictionary)
