@@ -32,6 +32,7 @@ from deid_batch.wire import (
     TEXT_VRS,
     UNDEFINED,
     Encoding,
+    encode_items,
     end_of_fragments,
     end_of_group,
     end_of_items,
@@ -43,6 +44,7 @@ from deid_batch.wire import (
 
 SOP_CLASS_UID, SOP_INSTANCE_UID = 0x00080016, 0x00080018
 _CHARSET, _PIXEL_REPRESENTATION, _TRAILING_PADDING = 0x00080005, 0x00280103, 0xFFFCFFFC
+NEVER = 1 << 32
 _MAX_CACHED_VALUE, _MAX_CACHED, _MAX_GROUNDS, _MAX_REMEMBERED, _MAX_LAYOUTS = 1024, 4096, 1024, 2048, 256
 
 
@@ -96,7 +98,7 @@ class Frame:
     """The data set or item that is being walked, and what holds in it."""
 
     __slots__ = (
-        "blocks", "charset", "delimited", "depth", "encoding", "ground", "last_tag", "place", "plans", "written",
+        "blocks", "charset", "delimited", "depth", "due", "encoding", "ground", "last_tag", "place", "plans", "written",
     )  # fmt: skip
 
     def __init__(
@@ -113,6 +115,8 @@ class Frame:
         self.written = 0
         """How many pieces had been written, and wait, when the walk came here."""
         self.blocks: Blocks | None = None
+        self.due = NEVER if depth or not plans.additions else plans.additions[0][0].tag
+        """The tag of the next element to add: all are behind the elements with lower tags."""
 
     def private_blocks(self) -> Blocks:
         """Its private blocks."""
@@ -123,7 +127,7 @@ class Frame:
     def copy(self) -> Frame:
         """The same, beyond the reach of later changes."""
         copied = Frame(self.ground, self.plans, self.charset, self.place, self.depth, delimited=self.delimited)
-        copied.last_tag, copied.written = self.last_tag, self.written
+        copied.last_tag, copied.written, copied.due = self.last_tag, self.written, self.due
         copied.blocks = self.blocks and self.blocks.copy()
         return copied
 
@@ -279,6 +283,8 @@ class Walk:
                 del self._trace[touched:]
             raise
         self.out.extend([data[pos:]] if chunks is None else chunks)
+        if not partial and self._tail is None:
+            self.out.append(self._added(self._top, NEVER))
         if self._top.blocks:
             self._settle_creators(self.out, self._top.blocks, self._top)
         self._top.written = len(self.out)
@@ -307,8 +313,14 @@ class Walk:
     def unit(self, data: bytes, pos: int) -> tuple[bytes | None, int]:
         """Treat an element of an even group, or a whole odd group: (what it becomes, None if unchanged; its end).
 
-        The end is -1 where it does not lie in `data`.
+        The end is -1 where it does not lie in `data`. What is to be added before the unit becomes a part of it.
         """
+        replacement, stop = self._unit(data, pos)
+        if stop >= 0 and (tag := self._top.encoding.read_tag(data, pos)) >= self._top.due:
+            replacement = self._added(self._top, tag) + (data[pos:stop] if replacement is None else replacement)
+        return replacement, stop
+
+    def _unit(self, data: bytes, pos: int) -> tuple[bytes | None, int]:
         frame, end = self._top, len(data)
         if end - pos < 12:
             return None, -1
@@ -342,6 +354,7 @@ class Walk:
         except (NeedMore, FileError):
             return None, -1
         frame = Frame(top.ground, top.plans, top.charset, delimited=False)
+        frame.due = NEVER
         chunks, _ = self._data_set(data, pos, end, frame)
         if chunks is None:
             return None, end
@@ -364,6 +377,8 @@ class Walk:
     def passed(self, tag: int) -> None:
         """The element or odd group of this tag was passed."""
         self._top.last_tag = tag
+        if tag >= self._top.due:
+            self._top.due = next((made.tag for made, _ in self._top.plans.additions if made.tag > tag), NEVER)
 
     def pinned(self, key: bytes, raw: bytes) -> None:
         """An element was passed that those behind it depend on."""
@@ -416,6 +431,9 @@ class Walk:
                 run = pos = end
                 break
             last_tag = tag
+            if tag >= frame.due:
+                out.append(data[run:pos] + self._added(frame, tag))
+                run = pos
             if kind == PRIVATE:
                 block = tag & 0xFFFF0000 | tag >> 8 & 0xFF
                 blocks = frame.blocks or frame.private_blocks()
@@ -463,6 +481,19 @@ class Walk:
             return None, pos
         out.append(data[run:pos])
         return out, pos
+
+    def _added(self, frame: Frame, tag: int) -> bytes:
+        """The elements to be added that stand before `tag`; one that is there already is treated there."""
+        added = b""
+        left = [(made, encoded) for made, encoded in frame.plans.additions if made.tag >= frame.due]
+        for made, encoded in left:
+            if made.tag < tag:
+                added += encoded
+                if self._trace is not None and isinstance(made.value, bytes):
+                    rule, little = len(self._compiled.rules.rules), frame.encoding.little
+                    self._trace.append(Touch((), made.tag, made.vr, rule, b"", little, b"", made.value))
+        frame.due = next((made.tag for made, _ in left if made.tag > tag), NEVER)
+        return added
 
     def _cut_off(self, data: bytes, end: int, stop: int, what: str) -> Unreadable:
         """The error for what goes on behind `end`, to `stop`."""
@@ -629,7 +660,8 @@ class Walk:
         self._touch(plan, frame, None, change.value, plan.decision.rule)
         if change.value is None:
             return b""
-        return frame.encoding.element(plan.tag, plan.written_vr, b"")
+        encoding = IMPLICIT_LITTLE if plan.written_vr == "UN" else frame.encoding
+        return frame.encoding.element(plan.tag, plan.written_vr, encode_items(method.items, encoding))
 
     def _touch(self, plan: Plan, frame: Frame, before: bytes | None, after: bytes | None, rule: int | None) -> None:
         """Note what was done, where somebody wants to see it."""
@@ -667,12 +699,17 @@ class Walk:
         if not self._keeps(plan):
             stop = end_of_items(data, start, end, encoding, frame.depth + 1, delimited=delimited)
             return self._erased(plan, frame, "SQ"), stop
-        raw = b"" if delimited or length > _MAX_REMEMBERED else data[start:end]
+        added = plan.decision.method.items if plan.decision else ()
+        raw = b"" if delimited or length > _MAX_REMEMBERED or added else data[start:end]
         if raw in plan.untouched:
             self._kept += plan.untouched[raw]
             return None, end
         kept, decided = self._kept, self._decided
         content, stop = self._items(data, start, end, delimited, encoding, plan.tag, frame)
+        if added:
+            content = data[start:stop] if content is None else content
+            behind = len(content) - 8 * delimited
+            content = content[:behind] + encode_items(added, encoding) + content[behind:]
         if content is None:
             if raw and decided == self._decided:
                 if len(plan.untouched) >= _MAX_CACHED:
@@ -694,8 +731,9 @@ class Walk:
         ground = frame.ground
         if encoding is not ground.encoding:
             ground = ground._replace(encoding=encoding)
-        if self._compiled.rules.looks_at_paths:
-            ground = ground._replace(path=(*ground.path, tag))
+        path = self._compiled.rules.path_inside(ground.path, tag)
+        if path != ground.path:
+            ground = ground._replace(path=path)
         plans = frame.plans if ground is frame.ground else self._compiled.plans(ground)
         layouts = _layouts_of(plans, tag) if self._trace is None else None
         item_code, u32, depth, charset = encoding.item_code, encoding.u32.unpack_from, frame.depth + 1, frame.charset

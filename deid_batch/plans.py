@@ -10,7 +10,7 @@ from deid_batch.errors import OddEncoding
 from deid_batch.methods import Change, Method
 from deid_batch.rules import Decision, RuleSet, Variant
 from deid_batch.values import text
-from deid_batch.wire import LONG_VRS, TEXT_VRS, VRS, WORD_SIZE, Encoding, tag_name
+from deid_batch.wire import LONG_VRS, TEXT_VRS, VRS, WORD_SIZE, Encoding, encode_made, tag_name
 
 MAX_PLANS = 20_000
 _FIXED_SIZE_VRS = frozenset("AT FD FL SL SS SV UL US UV".split())
@@ -77,6 +77,8 @@ class Plans(dict[bytes, Entry]):
         self.layouts: dict[int, Any] = {}
         """What the walk knows of the items of each sequence."""
         self._private: dict[tuple[bytes, str | None], Entry] = {}
+        self.additions = tuple((made, encode_made(made, ground.encoding)) for made in rules.additions(ground.variant))
+        """What the top level is to have if it has it not, by tag."""
 
     def __missing__(self, header: bytes) -> Entry:
         if len(self) > MAX_PLANS:

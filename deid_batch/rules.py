@@ -6,11 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from deid_batch import dictionary
 from deid_batch.methods import Method
-from deid_batch.selectors import AnyPrivate, Anything, AtPath, Selector, TagIn, TagIs, facts_of
-from deid_batch.wire import TEXT_VRS
+from deid_batch.selectors import AnyPrivate, Anything, AtPath, Facts, Selector, TagIn, TagIs, facts_of
+from deid_batch.wire import TEXT_VRS, Made
+
+if TYPE_CHECKING:
+    from deid_batch.profiles.profile import Profile
 
 Values = tuple[str, ...]
 STRUCTURAL = frozenset({0x00080005, 0x00080016, 0x00080018})
@@ -63,8 +67,8 @@ class Decision:
     vr: str
 
 
-Variant = tuple[bool, ...]
-"""Which of the rules hold for a file; () where no rule has a condition."""
+Variant = tuple[Any, ...]
+"""Which of the rules hold for a file, and behind them what its profile must know; () where nothing depends on it."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +81,31 @@ class RuleSet:
     """The date-shift scope, by which files are grouped."""
     required_scopes: frozenset[str] = frozenset()
     """Scopes whose UID a file must have, or be set aside."""
+    profile: Profile | None = None
+    """Decides what no rule but a default one matches."""
 
     def decide(
         self, tag: int, vr: str, creator: str | None, path: tuple[int, ...] = (), variant: Variant = ()
     ) -> Decision | None:
-        """The first rule that matches the element, or None: it stays as it is. `vr` is its effective VR."""
+        """The first rule that matches the element, or None: it stays as it is. `vr` is its effective VR.
+
+        What the profile decides has the number behind the last rule's.
+        """
         facts = facts_of(tag, vr, creator, path)
         known = next(iter(facts.vrs - {vr}), vr)
         treated_as = known if {vr, known} <= TEXT_VRS else vr
+        number = self._first(facts, variant)
+        if self.profile is not None and (number is None or self.rules[number].is_default):
+            treatment = self.profile.treatment(tag, vr, creator, path, variant[-1] if variant else None)
+            if treatment is not None:
+                return Decision(len(self.rules), treatment.method, treatment.vr or treated_as)
+        return None if number is None else Decision(number, self.rules[number].method, treated_as)
+
+    def _first(self, facts: Facts, variant: Variant) -> int | None:
+        """The number of the first rule that matches."""
         for number, rule in enumerate(self.rules):
-            if (not variant or variant[number]) and rule.selector.matches(facts) and not is_exempt(tag, rule):
-                return Decision(number, rule.method, treated_as)
+            if (not variant or variant[number]) and rule.selector.matches(facts) and not is_exempt(facts.tag, rule):
+                return number
         return None
 
     def matching(self, tag: int, vr: str, creator: str | None, path: tuple[int, ...] = ()) -> list[int]:
@@ -101,24 +119,43 @@ class RuleSet:
 
     @cached_property
     def condition_tags(self) -> frozenset[int]:
-        """The attributes that conditions look at."""
-        return frozenset(condition.tag for rule in self.rules for condition in rule.when)
+        """The attributes that conditions and the profile look at."""
+        asked = frozenset(condition.tag for rule in self.rules for condition in rule.when)
+        return asked | self.profile.condition_tags if self.profile else asked
 
     def variant(self, values: Mapping[int, Values]) -> Variant:
         """Which rules hold for a file whose attributes have these values."""
         if not self.condition_tags:
             return ()
-        return tuple(all(it.holds(values.get(it.tag, ())) for it in rule.when) for rule in self.rules)
+        holds = tuple(all(it.holds(values.get(it.tag, ())) for it in rule.when) for rule in self.rules)
+        return (*holds, self.profile.file(values, holds)) if self.profile else holds
 
     @cached_property
     def looks_at_paths(self) -> bool:
         """Whether a decision may depend on the enclosing sequences."""
         return any(isinstance(rule.selector, AtPath) for rule in self.rules)
 
+    def path_inside(self, path: tuple[int, ...], tag: int) -> tuple[int, ...]:
+        """What a decision may look at of the path to the items of the sequence `tag`, which lies at `path`."""
+        if self.looks_at_paths:
+            return (*path, tag)
+        return self.profile.inside(tag) if self.profile else ()
+
+    def additions(self, variant: Variant) -> tuple[Made, ...]:
+        """Elements that the top level is to have if it has them not, by tag."""
+        return self.profile.additions(variant[-1]) if self.profile and variant else ()
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """Those of the rules and of the profile."""
+        return tuple(rule.method for rule in self.rules) + (self.profile.methods if self.profile else ())
+
     @cached_property
     def erases_private(self) -> bool:
         """Whether private elements may go, so that their creators may have to go too."""
-        return any(rule.method.erases and _may_be_private(rule.selector) for rule in self.rules)
+        return self.profile is not None or any(
+            rule.method.erases and _may_be_private(rule.selector) for rule in self.rules
+        )
 
 
 def is_exempt(tag: int, rule: Rule) -> bool:

@@ -84,6 +84,28 @@ class Encoding:
         return self.write_tag(ITEM) + self.u32.pack(len(content)) + content
 
 
+class Made(NamedTuple):
+    """A data element that is written into a data set: its value, or the items of a sequence."""
+
+    tag: int
+    vr: str
+    value: bytes | Items
+
+
+Items = tuple[tuple[Made, ...], ...]
+
+
+def encode_made(made: Made, encoding: Encoding) -> bytes:
+    """The element as bytes."""
+    value = made.value if isinstance(made.value, bytes) else encode_items(made.value, encoding)
+    return encoding.element(made.tag, made.vr, value)
+
+
+def encode_items(items: Items, encoding: Encoding) -> bytes:
+    """Items as bytes: the value of a sequence."""
+    return b"".join(encoding.item(b"".join(encode_made(made, encoding) for made in item)) for item in items)
+
+
 EXPLICIT_LITTLE = Encoding(explicit=True, little=True)
 EXPLICIT_BIG = Encoding(explicit=True, little=False)
 IMPLICIT_LITTLE = Encoding(explicit=False, little=True)

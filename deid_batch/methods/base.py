@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from deid_batch.errors import BadValue, InvalidOutput
 from deid_batch.values import text
-from deid_batch.wire import TEXT_VRS, tag_name
+from deid_batch.wire import TEXT_VRS, Items, tag_name
 
 COLUMNS = (
     "kept", "redacted", "removed", "dateshifted", "cryptohashed", "encrypted", "perturbed", "substituted",
@@ -92,6 +92,11 @@ class Method(ABC):
     def cache_token(self, instance: Instance) -> str | None:
         """What a result depends on besides settings, tag, VR, character set and value; None: on everything."""
         return ""
+
+    @property
+    def items(self) -> Items:
+        """What it puts in place of a sequence that it takes, or behind the items of one that it keeps."""
+        return ()
 
     @abstractmethod
     def apply(self, value: bytes, element: Element) -> Change:
