@@ -303,16 +303,16 @@ def _settled(config: Config, options: Options, ledger: Ledger, summary: Summary)
     _check_agreement(_marks(options, rules), options, ledger)
     drawn = {_KEY_STATE + purpose: keys[purpose] for purpose in missing}
     ledger.remember({**drawn, **_marks(options, rules), _DATE_STATE: day.encode()})
-    used = {rule.method.purpose for rule in rules.rules}
+    used = {method.purpose for method in rules.methods}
     summary.generated_keys = [purpose for purpose in missing if purpose in used]
     return rules
 
 
 def _marks(options: Options, rules: RuleSet) -> dict[str, bytes]:
     """What must be the same in all runs into one OUT, in forms that give no key away."""
-    written = repr([(rule.selector, rule.method, rule.when) for rule in rules.rules])
+    written = repr([(rule.selector, rule.method, rule.when) for rule in rules.rules]) + repr(rules.profile or "")
     keys = [crypto.fingerprint(rules.uid_key)]
-    keys += [crypto.fingerprint(key) for rule in rules.rules if (key := getattr(rule.method, "key", b""))]
+    keys += [crypto.fingerprint(key) for method in rules.methods if (key := getattr(method, "key", b""))]
     return {
         "source": os.fsencode(os.path.realpath(options.source)),
         "config": hashlib.sha256(written.encode()).digest(),

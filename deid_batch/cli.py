@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 _CONFIG_HELP = "A config file, or the name of a shipped config."
 _DEMO_CONFIG = "seed-sample"
+_DEFAULT_CONFIG = "basic"
 Backend = Literal["loky", "dask"]
 _WORK = typer.Option(
     "--work", help="State of the run: ledger, keys, audit log.  [default: OUT.deid]", show_default=False
@@ -78,7 +79,7 @@ def _root(
 def run(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The directory tree (or one file) to de-identify.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Where the de-identified tree goes.")],
-    config: Annotated[str, typer.Option("--config", "-c", help=_CONFIG_HELP)],
+    config: Annotated[str, typer.Option("--config", "-c", help=_CONFIG_HELP)] = _DEFAULT_CONFIG,
     jobs: Annotated[int | None, _JOBS] = None,
     work: Annotated[Path | None, _WORK] = None,
     audit: Annotated[
@@ -165,7 +166,7 @@ def status(
 
 
 @app.command()
-def check(config: Annotated[str, typer.Argument(metavar="CONFIG", help=_CONFIG_HELP)]) -> None:
+def check(config: Annotated[str, typer.Argument(metavar="CONFIG", help=_CONFIG_HELP)] = _DEFAULT_CONFIG) -> None:
     """Print every problem of a config with its place, then its rules in order."""
     from deid_batch.config import read_config
     from deid_batch.views import rules_table
@@ -176,7 +177,7 @@ def check(config: Annotated[str, typer.Argument(metavar="CONFIG", help=_CONFIG_H
         typer.echo(line)
     if reading.config is None:
         raise typer.Exit(UsageError.exit_code)
-    _print(rules_table(reading.name, reading.config.rules))
+    _print(rules_table(reading.name, reading.config.rules, reading.config.profile))
 
 
 @app.command()
@@ -192,7 +193,8 @@ def explain(
     from deid_batch.views import explanation
 
     with _errors_told():
-        rules = RuleSet(load_config(config).rules)
+        loaded = load_config(config)
+        rules = RuleSet(loaded.rules, profile=loaded.profile)
         for element in elements:
             typer.echo(explanation(rules, element, creator, vr))
 
@@ -200,7 +202,7 @@ def explain(
 @app.command()
 def preview(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The DICOM file to look at.")],
-    config: Annotated[str, typer.Option("--config", "-c", help=_CONFIG_HELP)],
+    config: Annotated[str, typer.Option("--config", "-c", help=_CONFIG_HELP)] = _DEFAULT_CONFIG,
     keys: Annotated[Path | None, typer.Option(help="A file of keys, as keygen makes it.")] = None,
     show_values: Annotated[bool, typer.Option("--show-values", help="Show the original values too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,

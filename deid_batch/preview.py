@@ -29,7 +29,7 @@ def changes_of(path: str, config_name: str, keys: str | None = None) -> tuple[li
     except OSError as error:
         raise UsageError(f"the file can't be read ({error.strerror})") from None
     changes = [touch for touch in trace if touch.before is None or touch.before != touch.after]
-    used = {rule.method.purpose for rule in rules.rules}
+    used = {method.purpose for method in rules.methods}
     names = [name for name, purpose in KEY_SETTINGS.items() if purpose in used & drawn.keys()]
     return sorted(changes, key=_in_file_order), rules, names
 

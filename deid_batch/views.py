@@ -16,6 +16,8 @@ from deid_batch.engine import Touch
 from deid_batch.errors import BadValue, UsageError
 from deid_batch.methods import Method
 from deid_batch.methods.base import Place
+from deid_batch.profiles.actions import MODIFIED_DATES, option_conflicts
+from deid_batch.profiles.profile import Profile
 from deid_batch.rules import Condition, Rule, RuleSet
 from deid_batch.selectors import AtPath, PrivateIs, TagIs
 from deid_batch.values import numbers, text
@@ -25,16 +27,37 @@ _HIDDEN = "•••"
 _LONGEST = 64
 
 
-def rules_table(name: str, rules: Sequence[Rule]) -> Table:
-    """The effective rules in the order in which they are asked."""
+def rules_table(name: str, rules: Sequence[Rule], profile: Profile | None) -> Table:
+    """The effective rules in the order in which they are asked; the profile before a config's default."""
     table = Table(title=f"Rules of {name}; the first that matches decides", title_justify="left", header_style="")
     for column in ("#", "selects", "method", "settings", "when", "line:column"):
         table.add_column(column, overflow="fold")
-    for number, rule in enumerate(rules, 1):
+    own = [rule for rule in rules if profile is None or not rule.is_default]
+    for number, rule in enumerate(own, 1):
         when = ", ".join(map(shown_condition, rule.when))
         row = (str(number), rule.written, rule.method.name, shown_settings(rule.method), when, rule.place)
         table.add_row(*map(Text, row))
+    if profile is not None:
+        settings = "".join(f"{setting}\n" for setting in profile_settings(profile)).rstrip()
+        table.add_row(*map(Text, (_PROFILE, "what PS3.15 names", "profile basic", settings, "", "")))
+        for number, rule in enumerate(rules[len(own) :], len(own) + 1):
+            table.add_row(*map(Text, (str(number), rule.written, rule.method.name, "", "", rule.place)))
     return table
+
+
+_PROFILE = "P"
+"""What stands for the profile where rules have numbers."""
+
+
+def profile_settings(profile: Profile) -> list[str]:
+    """A profile's options and how it does what PS3.15 leaves open."""
+    settings = list(profile.options)
+    settings += [
+        f"{other} yields to {option} in {count} attributes" for option, other, count in option_conflicts(settings)
+    ]
+    settings += [shown_settings(profile.shift)] * (MODIFIED_DATES in profile.options)
+    settings += ["capAges"] * profile.cap_ages + ["contributingEquipment"] * profile.equipment
+    return [*settings, f"pseudonyms {profile.patient.prefix}+{profile.patient.length}"]
 
 
 def shown_settings(method: Method) -> str:
@@ -82,15 +105,27 @@ def _always(tag: int) -> list[str]:
 def _verdicts(rules: RuleSet, tag: int, vr: str, creator: str | None, path: tuple[int, ...]) -> list[str]:
     """One line for each rule that may decide an element, or would if it came first."""
     lines, decided = _taken_with_sequence(rules, path)
+    by_profile = _profile_says(rules, tag, vr, creator, path)
     for number in rules.matching(tag, vr, creator, path):
+        if by_profile and rules.rules[number].is_default:
+            break
         when = _where(rules.rules[number])
         lines.append(_says(rules, number, "comes too late" if decided else f"decides{when}"))
         decided = decided or not when
+    if by_profile:
+        lines.append(f"{by_profile} – {'comes too late' if decided else 'decides'}")
+        decided = True
     if not decided:
         lines.append("otherwise no rule: stays as it is" if lines else "no rule: stays as it is")
     if dictionary.is_private_creator(tag):
         lines.append("a private creator stays while an element of its block does, and goes with the last one")
     return lines
+
+
+def _profile_says(rules: RuleSet, tag: int, vr: str, creator: str | None, path: tuple[int, ...]) -> str:
+    """What the profile does with an element and why; "" where it has nothing to say."""
+    treatment = rules.profile and rules.profile.treatment(tag, vr, creator, path)
+    return f"profile basic, {treatment.verdict.why}: {treatment.method.name}" if treatment else ""
 
 
 def _taken_with_sequence(rules: RuleSet, path: tuple[int, ...]) -> tuple[list[str], bool]:
@@ -108,6 +143,13 @@ def _taken_with_sequence(rules: RuleSet, path: tuple[int, ...]) -> tuple[list[st
             if not rule.when:
                 break
             is_certain = False
+        else:
+            treatment = rules.profile and rules.profile.treatment(sequence, "SQ", None, path[:depth])
+            if treatment and treatment.method.erases:
+                name = dictionary.name_of(sequence)
+                lines.append(f"profile basic, {treatment.verdict.why}: takes {name} with all that is in it")
+                if is_certain:
+                    return lines, True
     return lines, False
 
 
@@ -148,12 +190,17 @@ def _change(change: Touch, rules: RuleSet, *, show_values: bool) -> dict[str, st
         "vr": change.vr,
         "before": _shown_value(change, change.before or b"") if is_shown else None,
         "after": None if change.after is None else _shown_value(change, change.after),
-        "rule": _shown_rule(change.rule, rules),
+        "rule": _shown_rule(change, rules),
     }
 
 
-def _shown_rule(number: int | None, rules: RuleSet) -> str:
-    return "goes with its block" if number is None else f"{number + 1}: {rules.rules[number].method.name}"
+def _shown_rule(change: Touch, rules: RuleSet) -> str:
+    if change.rule is None:
+        return "goes with its block"
+    if change.rule < len(rules.rules):
+        return f"{change.rule + 1}: {rules.rules[change.rule].method.name}"
+    treatment = rules.profile and rules.profile.treatment(change.tag, change.vr, None, change.place)
+    return f"{_PROFILE}: {treatment.method.name}" if treatment else _PROFILE
 
 
 def _shown_place(place: Place) -> str:

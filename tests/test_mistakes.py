@@ -840,7 +840,7 @@ def test_all_problems_of_a_config_come_in_one_run_sorted_by_place(lines_of: Line
     treats = "AE AS CS DA DS DT IS LO LT OB PN SH ST TM UC UI UN UR UT"
     expected = placed(
         text.replace('    {"tag": {"keyword": "StudyID"}', '    ▸{"tag": {"keyword": "StudyID"}'),
-        "Profile: unknown key 'Profile'",
+        "Profile: unknown key 'Profile', did you mean 'profile'?",
         "dicomTagRules[0].method: unknown method 'dateshft', did you mean 'dateshift'?",
         "dicomTagRules[0].dateShiftRnage: unknown key 'dateShiftRnage', did you mean 'dateShiftRange'?",
         "dicomTagRules[1].tag.keyword: unknown keyword 'PatientNmae', did you mean 'PatientName'?",
@@ -881,4 +881,6 @@ def test_warnings_alone_leave_a_config_usable_and_errors_do_not(tmp_path: Path) 
 
 @pytest.mark.parametrize("name", sorted(shipped_configs()))
 def test_a_shipped_config_has_no_mistakes_but_its_weak_keys(name: str) -> None:
-    assert {line.partition("warning: ")[2] for line in read_config(name).lines} <= {"a weak key: fewer than 16 bytes"}
+    not_yet = "clean_descriptors can't be guaranteed yet: the Basic Profile's actions are done, and it is not claimed"
+    known = {"seed-sample": {"a weak key: fewer than 16 bytes"}, "research-longitudinal": {not_yet}}
+    assert {line.partition("warning: ")[2] for line in read_config(name).lines} == known.get(name, set())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from deid_batch.config.entries import check_entries
 from deid_batch.config.jsonc import Node, read
 from deid_batch.config.model import Config
 from deid_batch.config.problems import Place, Problem, Report, printable
+from deid_batch.config.settings import PROFILE_KEYS
 from deid_batch.errors import ConfigError
 from deid_batch.methods.dateshift import DateShift
 
@@ -65,13 +67,17 @@ def shipped_configs() -> dict[str, Path]:
 def _config_of(root: Node, name: str, report: Report) -> Config:
     """The config in the dialect that its keys tell."""
     is_successor = "dicomTagRules" not in root.value and successor.OWN_KEYS & root.value.keys()
-    entries, keys = (successor.read_successor if is_successor else native.read_native)(root, report)
+    entries, keys, shift = (successor.read_successor if is_successor else native.read_native)(root, report)
     if (schema := root.value.get("$schema")) and schema.kind != "a string":
         report(Problem(schema.place, f"$schema must be a string, not {schema.kind}"))
     check_entries(entries, report)
-    rules = tuple(entry.rule for entry in entries)
-    scopes: list[str] = [rule.method.date_shift_scope for rule in rules if isinstance(rule.method, DateShift)]
-    return Config(name, rules, keys, scopes[0] if scopes else "SeriesInstance")
+    config = Config(name, tuple(entry.rule for entry in entries), keys)
+    if any(key in root.value for key in PROFILE_KEYS):
+        from deid_batch.config.profile import read_profile
+
+        config = read_profile(config, entries, root, shift, report)
+    scopes: list[str] = [method.date_shift_scope for method in config.methods if isinstance(method, DateShift)]
+    return replace(config, scope=scopes[0] if scopes else config.scope)
 
 
 def _text_of(path_or_name: str) -> tuple[str, str]:

@@ -96,7 +96,21 @@ def entry_of(node: Node, selector: Selector, method: Method, when: tuple[Any, ..
     return Entry(Rule(selector, method, shown(selector), f"{node.place.line}:{node.place.column}", when), node)
 
 
-def read_default(node: Node | None, report: Report) -> list[Entry]:
+def read_rules(root: Node, key: str, read: Callable[[Node], Entry | None], report: Report) -> list[Entry]:
+    """The rules of a config's list under `key`, and those of its default. With a profile there need be none."""
+    node = root.value.get(key)
+    has_profile = "profile" in root.value
+    if (node is not None or not has_profile) and not isinstance(node and node.value, list):
+        report(Problem(root.place if node is None else node.place, f"{key} must be a list of rules"))
+        return []
+    entries = [entry for item in (node.value if node else ()) if (entry := read(item))]
+    entries += _read_default(root.value.get("default"), report)
+    if node and not node.value and not entries and not has_profile:
+        report(Problem(node.place, f"{key} is empty: nothing would be de-identified"))
+    return entries
+
+
+def _read_default(node: Node | None, report: Report) -> list[Entry]:
     """The rules for every element that no other rule matches: `keep` needs none."""
     if node is None:
         return []

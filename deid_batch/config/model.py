@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deid_batch import crypto
 from deid_batch.methods import Method
 from deid_batch.methods.dateshift import DateShift
 from deid_batch.rules import Rule, RuleSet
+
+if TYPE_CHECKING:
+    from deid_batch.profiles.profile import Profile
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,18 @@ class Config:
     """Given keys by purpose; `master` is the one others are derived from."""
     scope: str = "SeriesInstance"
     warnings: tuple[str, ...] = ()
+    profile: Profile | None = None
+    """What decides where no rule does."""
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """Those of the rules and of the profile."""
+        return tuple(rule.method for rule in self.rules) + (self.profile.methods if self.profile else ())
 
     @property
     def required_scopes(self) -> frozenset[str]:
         """The scopes whose UID a file must have, or be set aside."""
-        shifts = [rule.method for rule in self.rules if isinstance(rule.method, DateShift)]
+        shifts = [method for method in self.methods if isinstance(method, DateShift)]
         return frozenset(shift.date_shift_scope for shift in shifts if shift.needs_scope_uid)
 
     def with_warnings(self, lines: tuple[str, ...]) -> Config:
@@ -37,8 +47,7 @@ class Config:
     @property
     def purposes(self) -> frozenset[str]:
         """What this config's methods need keys for; some have one of their own."""
-        methods = [rule.method for rule in self.rules]
-        return frozenset(it.purpose for it in methods if it.purpose and not getattr(it, "key", b"")) | {"uid"}
+        return frozenset(it.purpose for it in self.methods if it.purpose and not getattr(it, "key", b"")) | {"uid"}
 
     def missing_keys(self) -> tuple[str, ...]:
         """The purposes for which neither a key nor a master key is given."""
@@ -54,7 +63,8 @@ class Config:
         keys = self.keys if "master" in self.keys else {**known, **self.keys}
         ring = {purpose: _key_for(purpose, keys) for purpose in self.purposes}
         rules = tuple(replace(rule, method=_bound(rule.method, ring, first_day)) for rule in self.rules)
-        return RuleSet(rules, ring["uid"], self.scope, self.required_scopes)
+        profile = self.profile and self.profile.bound(ring, first_day)
+        return RuleSet(rules, ring["uid"], self.scope, self.required_scopes, profile)
 
 
 def _key_for(purpose: str, keys: Mapping[str, bytes]) -> bytes:

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from deid_batch.config.entries import Entry, check_keys, read_default, read_settings, replaced, rule_entry
+from deid_batch.config.entries import Entry, check_keys, read_rules, read_settings, replaced, rule_entry
 from deid_batch.config.jsonc import Node, unknown_key
 from deid_batch.config.problems import Problem, Report
 from deid_batch.config.selectors import read_selector
-from deid_batch.config.settings import KEY_SETTINGS, MASTER_KEY, all_settings, convert, convert_key, settings_of
+from deid_batch.config.settings import (
+    KEY_SETTINGS,
+    MASTER_KEY,
+    PROFILE_KEYS,
+    all_settings,
+    convert,
+    convert_key,
+    settings_of,
+)
 from deid_batch.methods import Method
+from deid_batch.methods.dateshift import DateShift
 
-KEYS = ("$schema", "dicomTagRules", "parameters", "default")
+KEYS = ("$schema", *PROFILE_KEYS, "dicomTagRules", "parameters", "default")
 _RULE_KEYS = ("tag", "method", "when")
 
 
-def read_native(root: Node, report: Report) -> tuple[list[Entry], dict[str, bytes]]:
-    """(rules, keys by purpose) of a native config's root object; problems go to `report`."""
+def read_native(root: Node, report: Report) -> tuple[list[Entry], dict[str, bytes], dict[str, Any]]:
+    """(rules, keys by purpose, settings of dateshift) of a native config's root object; problems go to `report`."""
     check_keys(root, KEYS, report)
     parameters, keys = _read_parameters(root.value.get("parameters"), report)
-    node = root.value.get("dicomTagRules")
-    if node is None or not isinstance(node.value, list):
-        report(Problem(root.place if node is None else node.place, "dicomTagRules must be a list of rules"))
-        return [], keys
-    read = [_read_rule(item, parameters, report) for item in node.value]
-    entries = [entry for entry in read if entry] + read_default(root.value.get("default"), report)
-    if not node.value and not entries:
-        report(Problem(node.place, "dicomTagRules is empty: nothing would be de-identified"))
-    return entries, keys
+    entries = read_rules(root, "dicomTagRules", lambda item: _read_rule(item, parameters, report), report)
+    return entries, keys, _given(DateShift, parameters)
 
 
 def _read_parameters(node: Node | None, report: Report) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -60,7 +62,11 @@ def _read_rule(node: Node, parameters: dict[str, Any], report: Report) -> Entry 
         if found is None:
             check_keys(node, [*_RULE_KEYS, *KEY_SETTINGS, *all_settings()], report)
             return None
-        defaults = {field: parameters[name] for name, (field, _) in settings_of(found).items() if name in parameters}
-        return replaced(found, {**defaults, **read_settings(node, found, report, _RULE_KEYS)})
+        return replaced(found, {**_given(found, parameters), **read_settings(node, found, report, _RULE_KEYS)})
 
     return rule_entry(node, read_selector, build, report)
+
+
+def _given(method: type[Method], parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that are a method's settings, by field."""
+    return {field: parameters[name] for name, (field, _) in settings_of(method).items() if name in parameters}

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from deid_batch.config.conditions import KINDS as CONDITION_KINDS
+from deid_batch.config.profile import OFFERED, PROFILE, SETTINGS
 from deid_batch.config.settings import KEY_SETTINGS, MASTER_KEY, all_settings, choices_of, settings_of
 from deid_batch.methods import Method, known_methods
 from deid_batch.wire import VRS
@@ -35,12 +36,12 @@ def _native() -> _Schema:
     return _object(
         {
             "$schema": {"type": "string"},
+            **_profile(),
             "dicomTagRules": {"type": "array", "items": {"anyOf": rules}},
             "parameters": _object(_every_setting() | {MASTER_KEY: _KEY}),
             "default": _DEFAULT,
         },
-        "dicomTagRules",
-    )
+    ) | {"anyOf": [{"required": ["dicomTagRules"]}, {"required": ["profile"]}]}
 
 
 def _successor() -> _Schema:
@@ -63,19 +64,26 @@ def _successor() -> _Schema:
     return _object(
         {
             "$schema": {"type": "string"},
+            **_profile(),
             "rules": {"type": "array", "items": {"anyOf": rules}},
             "defaultSettings": _object(defaults) | {"patternProperties": in_any_case},
             "customSettings": {"type": "object", "additionalProperties": _object(_every_setting())},
             "default": _DEFAULT,
         },
-        "rules",
-    )
+    ) | {"anyOf": [{"required": ["rules"]}, {"required": ["profile"]}]}
 
 
 _TAG: _Schema = {"$ref": "#/$defs/tag"}
 _WHEN: _Schema = {"$ref": "#/$defs/when"}
 _DEFAULT: _Schema = {"$ref": "#/$defs/default"}
 _TRUE: _Schema = {"anyOf": [{"const": True}, {"type": "string", "pattern": "^[Tt][Rr][Uu][Ee]$"}]}
+
+
+def _profile() -> _Schema:
+    """The keys that are about the built-in profile."""
+    settings = {name: _setting(kind) for name, kind in SETTINGS.items()}
+    options = {"type": "array", "items": _one_of(list(OFFERED)), "uniqueItems": True}
+    return {"profile": _one_of([PROFILE]), "options": options, **settings}
 
 
 def _native_tag() -> _Schema:

@@ -24,6 +24,8 @@ KEY_SETTINGS = {
 }
 """Settings that give a key, and what it is for."""
 MASTER_KEY = "key"
+PROFILE_KEYS = ("profile", "options", "pseudonymPrefix", "pseudonymLength", "capAges", "contributingEquipment")
+"""Keys of a config, in both dialects, that are about the built-in profile."""
 
 
 def camel(name: str) -> str:

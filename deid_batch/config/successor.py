@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deid_batch.config.entries import Entry, check_keys, method_class, read_default, read_settings, replaced, rule_entry
+from deid_batch.config.entries import Entry, check_keys, method_class, read_rules, read_settings, replaced, rule_entry
 from deid_batch.config.jsonc import Node
 from deid_batch.config.problems import Problem, Report, did_you_mean
 from deid_batch.config.selectors import read_written
+from deid_batch.config.settings import PROFILE_KEYS
 from deid_batch.methods import Method
+from deid_batch.methods.dateshift import DateShift
 from deid_batch.methods.erase import Redact
 from deid_batch.methods.perturb import Perturb
 
-KEYS = ("$schema", "rules", "defaultSettings", "customSettings", "default")
+KEYS = ("$schema", *PROFILE_KEYS, "rules", "defaultSettings", "customSettings", "default")
 OWN_KEYS = frozenset({"rules", "defaultSettings", "customSettings"})
 """Keys that tell the dialect."""
 _RULE_KEYS = ("tag", "method", "setting", "params", "when")
@@ -24,26 +26,19 @@ _MEANINGS: Mapping[type[Method], dict[str, Any]] = {
 """Where a method's defaults differ from the native dialect's."""
 
 
-def read_successor(root: Node, report: Report) -> tuple[list[Entry], dict[str, bytes]]:
-    """(rules, keys by purpose) of a successor config's root object; problems go to `report`."""
+def read_successor(root: Node, report: Report) -> tuple[list[Entry], dict[str, bytes], dict[str, Any]]:
+    """(rules, keys by purpose, settings of dateshift) of a successor config's root object; problems go to `report`."""
     check_keys(root, KEYS, report)
     defaults, keys = _read_defaults(_object(root, "defaultSettings", report), report)
     custom = _object(root, "customSettings", report)
-    node = root.value.get("rules")
-    if node is None or not isinstance(node.value, list):
-        report(Problem(root.place if node is None else node.place, "rules must be a list of rules"))
-        return [], keys
     used: set[str] = set()
-    read = [_read_rule(item, defaults, custom, used, report) for item in node.value]
+    entries = read_rules(root, "rules", lambda item: _read_rule(item, defaults, custom, used, report), report)
     for name, settings in custom.value.items() if custom else ():
         if not isinstance(settings.value, dict):
             report(Problem(settings.place, f"must be an object of settings, not {settings.kind}"))
         if custom and name not in used:
             report(Problem(custom.keys[name], "no rule uses this setting", is_warning=True))
-    entries = [entry for entry in read if entry] + read_default(root.value.get("default"), report)
-    if not node.value and not entries:
-        report(Problem(node.place, "rules is empty: nothing would be de-identified"))
-    return entries, keys
+    return entries, keys, defaults.get(DateShift, {})
 
 
 def _object(root: Node, key: str, report: Report) -> Node | None:

@@ -1,0 +1,109 @@
+"""What a config says about the built-in profile: `profile`, `options` and what goes with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any
+
+from annotated_types import Interval
+
+from deid_batch.config.entries import Entry
+from deid_batch.config.jsonc import Node
+from deid_batch.config.model import Config
+from deid_batch.config.problems import Problem, Report, did_you_mean
+from deid_batch.config.settings import PROFILE_KEYS, convert
+from deid_batch.methods.dateshift import DateShift
+from deid_batch.profiles.actions import FULL_DATES, MODIFIED_DATES
+from deid_batch.profiles.profile import Profile
+from deid_batch.profiles.tables import NOT_CARRIED_OUT, OPTIONS
+from deid_batch.profiles.weaker import shortfall
+from deid_batch.values import text
+
+PROFILE = "basic"
+SETTINGS: dict[str, Any] = {
+    "pseudonymPrefix": str,
+    "pseudonymLength": Annotated[int, Interval(ge=8, le=32)],
+    "capAges": bool,
+    "contributingEquipment": bool,
+}
+OFFERED = tuple(option for option in OPTIONS if option != "clean_structured_content")
+_LONGEST_PREFIX = 24
+
+
+def read_profile(
+    config: Config, entries: Sequence[Entry], root: Node, shift: Mapping[str, Any], report: Report
+) -> Config:
+    """The config with the profile that it asks for, its date shift with these settings; problems go to `report`.
+
+    Rules of the config's own by which it falls short of the profile are told.
+    """
+    profile = _read(root, shift, report)
+    if profile is None:
+        return config
+    weaker = tuple(shortfall(rule, profile) for rule in config.rules)
+    for entry, lack in zip(entries, weaker, strict=True):
+        if lack.does and not entry.rule.is_default:
+            why = "leaves more than the profile would: where it holds, the profile is not claimed"
+            report(Problem(entry.node.place, why, is_warning=True))
+    return replace(config, profile=replace(profile, weaker=weaker))
+
+
+def _read(root: Node, shift: Mapping[str, Any], report: Report) -> Profile | None:
+    node = root.value.get("profile")
+    if node is None:
+        for key in (key for key in root.value if key in PROFILE_KEYS):
+            report(Problem(root.value[key].place, f"{key} belongs to a profile, and the config names none"))
+        return None
+    if node.kind != "a string":
+        report(Problem(node.place, f"profile must be a string, not {node.kind}"))
+    elif node.value.strip().casefold() != PROFILE:
+        report(Problem(node.place, f"unknown profile '{node.value}'; there is '{PROFILE}'"))
+    settings = {key: convert(root.value[key], kind, report) for key, kind in SETTINGS.items() if key in root.value}
+    options = _read_options(root.value.get("options"), report)
+    profile = Profile(options, shift=DateShift(**{"date_shift_scope": "Patient", **shift}))
+    patient = profile.patient
+    if (length := settings.get("pseudonymLength")) is not None:
+        patient = replace(patient, length=length)
+    if (prefix := settings.get("pseudonymPrefix")) is not None:
+        patient = replace(patient, prefix=prefix)
+        if len(prefix) > _LONGEST_PREFIX or not prefix.isascii() or not text.conforms(prefix.replace("^", "\\"), "LO"):
+            why = f"must be up to {_LONGEST_PREFIX} ASCII characters that Patient ID and Patient's Name can hold"
+            report(Problem(root.value["pseudonymPrefix"].place, why))
+    if settings.get("capAges") and "retain_patient_characteristics" not in options:
+        why = "does nothing: without retain_patient_characteristics no age stays"
+        report(Problem(root.value["capAges"].place, why, is_warning=True))
+    return replace(
+        profile,
+        patient=patient,
+        cap_ages=bool(settings.get("capAges")),
+        equipment=bool(settings.get("contributingEquipment")),
+    )
+
+
+def _read_options(node: Node | None, report: Report) -> tuple[str, ...]:
+    """The options, in the order of Table E.1-1's columns."""
+    if node is None:
+        return ()
+    if not isinstance(node.value, list):
+        report(Problem(node.place, f"options must be a list of names, not {node.kind}"))
+        return ()
+    places: dict[str, Node] = {}
+    for item in node.value:
+        name = item.value.strip().casefold() if item.kind == "a string" else None
+        if name is None:
+            report(Problem(item.place, f"an option is a string, not {item.kind}"))
+        elif name not in OFFERED:
+            report(Problem(item.place, f"unknown option '{item.value}'{did_you_mean(item.value, OFFERED)}"))
+        elif name in places:
+            report(Problem(item.place, "this option stands twice"))
+        else:
+            places[name] = item
+            if name in NOT_CARRIED_OUT:
+                why = f"{name} can't be guaranteed yet: the Basic Profile's actions are done, and it is not claimed"
+                report(Problem(item.place, why, is_warning=True))
+    if {FULL_DATES, MODIFIED_DATES} <= places.keys():
+        why = f"{FULL_DATES} and {MODIFIED_DATES} exclude each other: dates are modified, and only that is claimed"
+        report(Problem(places[FULL_DATES].place, why, is_warning=True))
+        del places[FULL_DATES]
+    return tuple(option for option in OPTIONS if option in places)
