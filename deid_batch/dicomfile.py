@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from deid_batch import filemeta
+from deid_batch.conditions import Values
 from deid_batch.engine import CompiledRules, Tail, Touch, Walk, read_instance
 from deid_batch.errors import FileError, NeedMore, OddEncoding, OutputError, SetAside, Skipped, Unreadable
 from deid_batch.filemeta import FileMeta
@@ -312,6 +313,8 @@ def _deidentified(
     for scope in sorted(rules.required_scopes):
         if not instance.scope_uid(scope):
             raise SetAside("no-scope-uid", f"the file has no UID of the scope {scope}")
+    if (refusal := rules.refusal(values)) is not None:
+        raise SetAside(*refusal)
     walk = Walk(compiled, instance, encoding, rules.variant(values), trace)
     tail = _fed(walk, compiled, source, 0, meta.start)
     syntax = meta.transfer_syntax_uid or filemeta.syntax_of(encoding)

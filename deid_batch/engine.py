@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from deid_batch import dictionary
+from deid_batch.conditions import Values
 from deid_batch.crypto import derive
 from deid_batch.errors import BadValue, FileError, NeedMore, OddEncoding, Unreadable
 from deid_batch.layouts import Layouts
@@ -18,7 +19,7 @@ from deid_batch.methods.base import Place
 from deid_batch.methods.refreshuid import new_uid
 from deid_batch.plans import FIXED, LONG_FORM, PLAIN_FORM, PRIVATE, SHORT_FORM, SPECIAL, TEXT, Ground, Plan, Plans
 from deid_batch.replay import Outline, Tally, Treated
-from deid_batch.rules import RuleSet, Values, Variant
+from deid_batch.rules import RuleSet, Variant
 from deid_batch.values import text, uids
 from deid_batch.values.text import find_control, has_foreign_bytes
 from deid_batch.wire import (
@@ -210,9 +211,15 @@ _IDENTITY = frozenset({_CHARSET, SOP_CLASS_UID, SOP_INSTANCE_UID, 0x00100020, 0x
 
 
 def _values(raw: bytes, tag: int, charset: bytes) -> Values:
-    """An attribute's values as text, without blanks around them; none where it is empty or no text."""
+    """An attribute's values as text, without blanks around them; none where it is empty or no text.
+
+    The value of a sequence is one, with a letter for each byte.
+    """
+    vr = dictionary.effective_vr(tag, "", None)
+    if vr == "SQ":
+        return (raw.decode("latin-1"),) if raw else ()
     try:
-        values = text.split(raw, dictionary.effective_vr(tag, "", None), charset)
+        values = text.split(raw, vr, charset)
     except BadValue:
         return ()
     return tuple(value.strip() for value in values if value.strip())

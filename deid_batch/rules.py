@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from deid_batch import dictionary
+from deid_batch.conditions import Condition, Values, all_hold
 from deid_batch.methods import Method
 from deid_batch.selectors import AnyPrivate, Anything, AtPath, Facts, Selector, TagIn, TagIs, facts_of
 from deid_batch.wire import TEXT_VRS, Made
@@ -16,30 +16,8 @@ from deid_batch.wire import TEXT_VRS, Made
 if TYPE_CHECKING:
     from deid_batch.profiles.profile import Profile
 
-Values = tuple[str, ...]
 STRUCTURAL = frozenset({0x00080005, 0x00080016, 0x00080018})
 """Specific Character Set, SOP Class UID and SOP Instance UID: a config's `default` leaves them alone."""
-
-
-@dataclass(frozen=True)
-class Condition:
-    """What a file's own data set must say, at its top level, for a rule to hold.
-
-    One of `one_of`, or a value in which `pattern` is found; or, with `exists`, that there is a value or none.
-    """
-
-    tag: int
-    one_of: tuple[str, ...] = ()
-    pattern: str = ""
-    exists: bool = True
-
-    def holds(self, values: Values) -> bool:
-        """Whether an element with these values, none if it is absent or empty, meets the condition."""
-        if self.one_of:
-            return any(value in self.one_of for value in values)
-        if self.pattern:
-            return any(re.search(self.pattern, value) for value in values)
-        return bool(values) is self.exists
 
 
 @dataclass(frozen=True)
@@ -127,8 +105,12 @@ class RuleSet:
         """Which rules hold for a file whose attributes have these values."""
         if not self.condition_tags:
             return ()
-        holds = tuple(all(it.holds(values.get(it.tag, ())) for it in rule.when) for rule in self.rules)
+        holds = tuple(all_hold(rule.when, values) for rule in self.rules)
         return (*holds, self.profile.file(values, holds)) if self.profile else holds
+
+    def refusal(self, values: Mapping[int, Values]) -> tuple[str, str] | None:
+        """(reason, detail) where the profile does not let a file pass."""
+        return self.profile.gate.refusal(values) if self.profile else None
 
     @cached_property
     def looks_at_paths(self) -> bool:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deid_batch import dictionary
+from deid_batch.conditions import Condition
 from deid_batch.config.selectors import parse_any, shown
 from deid_batch.config.settings import camel
 from deid_batch.engine import Touch
@@ -18,7 +19,7 @@ from deid_batch.methods import Method
 from deid_batch.methods.base import Place
 from deid_batch.profiles.actions import MODIFIED_DATES, option_conflicts
 from deid_batch.profiles.profile import Profile
-from deid_batch.rules import Condition, Rule, RuleSet
+from deid_batch.rules import Rule, RuleSet
 from deid_batch.selectors import AtPath, PrivateIs, TagIs
 from deid_batch.values import numbers, text
 from deid_batch.wire import TEXT_VRS, VRS, tag_name
@@ -57,7 +58,20 @@ def profile_settings(profile: Profile) -> list[str]:
     ]
     settings += [shown_settings(profile.shift)] * (MODIFIED_DATES in profile.options)
     settings += ["capAges"] * profile.cap_ages + ["contributingEquipment"] * profile.equipment
+    settings += ["trustDeclaredPrivate"] * profile.trusts_declared
+    settings += [f"burned-in text: {_burned_in(profile)}", f"encapsulated documents: {profile.gate.documents}"]
+    settings.append(f"already de-identified: {profile.gate.deidentified}")
     return [*settings, f"pseudonyms {profile.patient.prefix}+{profile.patient.length}"]
+
+
+def _burned_in(profile: Profile) -> str:
+    allowed = [" and ".join(map(shown_condition, when)) for when in profile.gate.burned_in_allowed]
+    too = [" and ".join(map(shown_condition, when)) for when in profile.gate.burned_in_too]
+    return "; ".join([
+        profile.gate.burned_in,
+        *(f"allow where {when}" for when in allowed),
+        *(f"set-aside where {when}" for when in too),
+    ])  # fmt: skip
 
 
 def shown_settings(method: Method) -> str:

@@ -21,8 +21,9 @@ from pydicom.uid import (
 )
 
 from deid_batch import Deidentifier
+from deid_batch.conditions import Condition
 from deid_batch.config import load_config, read_config
-from deid_batch.rules import Condition, RuleSet
+from deid_batch.rules import RuleSet
 
 Ready = Callable[..., Deidentifier]
 REMOVE = {"tag": {"keyword": "PatientName"}, "method": "remove"}

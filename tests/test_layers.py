@@ -12,7 +12,7 @@ PACKAGE = Path(deid_batch.__file__).parent
 FLOORS = [
     {"errors"},
     {"wire", "crypto", "dictionary", "filemeta", "values"},
-    {"selectors", "rules", "methods", "plans", "profiles"},
+    {"conditions", "selectors", "rules", "methods", "plans", "profiles"},
     {"config"},
     {"engine", "replay", "layouts"},
     {"oddfile", "dicomfile"},

@@ -13,14 +13,13 @@ from typing import NamedTuple
 
 import pytest
 from datasets import EXPLICIT, IMPLICIT, Element, Form, Item, encode, part10, rewritten
+from profiled import rules
 from pydicom import Dataset, dcmread
 from pydicom.dataelem import DataElement
 from pydicom.filebase import DicomBytesIO
 
 import deid_batch
-from deid_batch.profiles.profile import Profile
 from deid_batch.profiles.tables import NOT_CARRIED_OUT, OPTIONS
-from deid_batch.rules import RuleSet
 
 DATA = Path(deid_batch.__file__).parent / "profiles"
 FACTS = Path(__file__).parents[2] / "shared" / "facts" / "table_e1_1.csv"
@@ -79,14 +78,6 @@ def generated(sop_class: bytes, form: Form) -> bytes:
     found = {element.tag: element for element in [*every_attribute(is_top=True), *needed]}
     body = encode([found[tag] for tag in sorted(found)], form)
     return part10(body, {EXPLICIT: "1.2.840.10008.1.2.1", IMPLICIT: "1.2.840.10008.1.2"}[form])
-
-
-RING = {"uid": b"the profile's key of the tests..", "dateshift": b"another key of the tests, as long"}
-
-
-def rules(*options: str, **settings: object) -> RuleSet:
-    profile = Profile(options, **settings).bound(RING, date(2026, 1, 31))  # type: ignore[arg-type]
-    return RuleSet((), RING["uid"], "Patient", frozenset(), profile)
 
 
 def result(options: tuple[str, ...], sop_class: bytes = UNKNOWN_CLASS, form: Form = EXPLICIT) -> Dataset:

@@ -6,10 +6,10 @@ import re
 import warnings
 
 from deid_batch import dictionary
+from deid_batch.conditions import Condition
 from deid_batch.config.jsonc import Node, unknown_key
 from deid_batch.config.problems import Problem, Report
 from deid_batch.config.selectors import parse_keyword, parse_tag
-from deid_batch.rules import Condition
 from deid_batch.selectors import TagIs
 from deid_batch.values import text
 from deid_batch.wire import TEXT_VRS

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Interval
 
+from deid_batch.conditions import When
+from deid_batch.config.conditions import read_when
 from deid_batch.config.entries import Entry
-from deid_batch.config.jsonc import Node
+from deid_batch.config.jsonc import Node, unknown_key
 from deid_batch.config.model import Config
 from deid_batch.config.problems import Problem, Report, did_you_mean
 from deid_batch.config.settings import PROFILE_KEYS, convert
 from deid_batch.methods.dateshift import DateShift
 from deid_batch.profiles.actions import FULL_DATES, MODIFIED_DATES
+from deid_batch.profiles.gate import Gate
 from deid_batch.profiles.profile import Profile
 from deid_batch.profiles.tables import NOT_CARRIED_OUT, OPTIONS
 from deid_batch.profiles.weaker import shortfall
@@ -26,7 +29,12 @@ SETTINGS: dict[str, Any] = {
     "pseudonymLength": Annotated[int, Interval(ge=8, le=32)],
     "capAges": bool,
     "contributingEquipment": bool,
+    "trustDeclaredPrivate": bool,
+    "encapsulatedDocuments": Literal["set-aside", "keep"],
+    "alreadyDeidentified": Literal["process", "set-aside"],
 }
+"""Keys whose values are plain, and their types."""
+BURNED_IN = Literal["set-aside", "allow"]
 OFFERED = tuple(option for option in OPTIONS if option != "clean_structured_content")
 _LONGEST_PREFIX = 24
 
@@ -70,6 +78,9 @@ def _read(root: Node, shift: Mapping[str, Any], report: Report) -> Profile | Non
         if len(prefix) > _LONGEST_PREFIX or not prefix.isascii() or not text.conforms(prefix.replace("^", "\\"), "LO"):
             why = f"must be up to {_LONGEST_PREFIX} ASCII characters that Patient ID and Patient's Name can hold"
             report(Problem(root.value["pseudonymPrefix"].place, why))
+    if settings.get("trustDeclaredPrivate") and "retain_safe_private" not in options:
+        why = "does nothing: without retain_safe_private no private element stays"
+        report(Problem(root.value["trustDeclaredPrivate"].place, why, is_warning=True))
     if settings.get("capAges") and "retain_patient_characteristics" not in options:
         why = "does nothing: without retain_patient_characteristics no age stays"
         report(Problem(root.value["capAges"].place, why, is_warning=True))
@@ -78,7 +89,39 @@ def _read(root: Node, shift: Mapping[str, Any], report: Report) -> Profile | Non
         patient=patient,
         cap_ages=bool(settings.get("capAges")),
         equipment=bool(settings.get("contributingEquipment")),
+        trusts_declared=bool(settings.get("trustDeclaredPrivate")),
+        gate=_read_gate(root, settings, report),
     )
+
+
+def _read_gate(root: Node, settings: Mapping[str, Any], report: Report) -> Gate:
+    gate = Gate(
+        documents=settings.get("encapsulatedDocuments") or "set-aside",
+        deidentified=settings.get("alreadyDeidentified") or "process",
+    )
+    node = root.value.get("burnedIn")
+    if node is None:
+        return gate
+    if not isinstance(node.value, dict):
+        return replace(gate, burned_in=convert(node, BURNED_IN, report) or "set-aside")
+    for key in node.value:
+        if key not in ("allow", "setAside"):
+            report(unknown_key(node, key, ("allow", "setAside")))
+    return replace(
+        gate,
+        burned_in_allowed=_read_whens(node.value.get("allow"), report),
+        burned_in_too=_read_whens(node.value.get("setAside"), report),
+    )
+
+
+def _read_whens(node: Node | None, report: Report) -> tuple[When, ...]:
+    """A list of conditions, each as a rule's `when`."""
+    if node is None:
+        return ()
+    if not isinstance(node.value, list):
+        report(Problem(node.place, f'must be a list of conditions, such as [{{"Modality": "US"}}], not {node.kind}'))
+        return ()
+    return tuple(when for item in node.value if (when := read_when(item, report)))
 
 
 def _read_options(node: Node | None, report: Report) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from deid_batch.config.conditions import KINDS as CONDITION_KINDS
-from deid_batch.config.profile import OFFERED, PROFILE, SETTINGS
-from deid_batch.config.settings import KEY_SETTINGS, MASTER_KEY, all_settings, choices_of, settings_of
+from deid_batch.config.profile import BURNED_IN, OFFERED, PROFILE, SETTINGS
+from deid_batch.config.settings import KEY_SETTINGS, MASTER_KEY, PROFILE_KEYS, all_settings, choices_of, settings_of
 from deid_batch.methods import Method, known_methods
 from deid_batch.wire import VRS
 
@@ -41,7 +41,7 @@ def _native() -> _Schema:
             "parameters": _object(_every_setting() | {MASTER_KEY: _KEY}),
             "default": _DEFAULT,
         },
-    ) | {"anyOf": [{"required": ["dicomTagRules"]}, {"required": ["profile"]}]}
+    ) | _needing("dicomTagRules")
 
 
 def _successor() -> _Schema:
@@ -70,7 +70,7 @@ def _successor() -> _Schema:
             "customSettings": {"type": "object", "additionalProperties": _object(_every_setting())},
             "default": _DEFAULT,
         },
-    ) | {"anyOf": [{"required": ["rules"]}, {"required": ["profile"]}]}
+    ) | _needing("rules")
 
 
 _TAG: _Schema = {"$ref": "#/$defs/tag"}
@@ -83,7 +83,17 @@ def _profile() -> _Schema:
     """The keys that are about the built-in profile."""
     settings = {name: _setting(kind) for name, kind in SETTINGS.items()}
     options = {"type": "array", "items": _one_of(list(OFFERED)), "uniqueItems": True}
-    return {"profile": _one_of([PROFILE]), "options": options, **settings}
+    whens = {"type": "array", "items": _WHEN}
+    burned_in = {"anyOf": [_setting(BURNED_IN), _object({"allow": whens, "setAside": whens})]}
+    return {"profile": _one_of([PROFILE]), "options": options, "burnedIn": burned_in, **settings}
+
+
+def _needing(rules: str) -> _Schema:
+    """Rules or a profile must be there, and what is about the profile only with it."""
+    return {
+        "anyOf": [{"required": [rules]}, {"required": ["profile"]}],
+        "dependentRequired": {key: ["profile"] for key in PROFILE_KEYS if key != "profile"},
+    }
 
 
 def _native_tag() -> _Schema:

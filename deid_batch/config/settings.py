@@ -24,7 +24,10 @@ KEY_SETTINGS = {
 }
 """Settings that give a key, and what it is for."""
 MASTER_KEY = "key"
-PROFILE_KEYS = ("profile", "options", "pseudonymPrefix", "pseudonymLength", "capAges", "contributingEquipment")
+PROFILE_KEYS = (
+    "profile", "options", "pseudonymPrefix", "pseudonymLength", "capAges", "contributingEquipment",
+    "trustDeclaredPrivate", "burnedIn", "encapsulatedDocuments", "alreadyDeidentified",
+)  # fmt: skip
 """Keys of a config, in both dialects, that are about the built-in profile."""
 
 

@@ -132,7 +132,7 @@ def _on_private(tag: int, vr: str, creator: str | None, around: Around) -> Verdi
         return Verdict("X", "Table E.1-1 private attributes: X")
     group, element = tag >> 16, tag & 0xFF
     row = tables.safe_private().get((group, creator, element))
-    if row is not None and is_listed_vr(vr, row.vr):
+    if row is not None and (is_listed_vr(vr, row.vr) or vr == dictionary.vr_of(tag, creator)):
         return Verdict("K", f"Table E.3.10-1 ({group:04X},xx{element:02X}) {row.meaning}", "retain_safe_private")
     if _is_declared(group, creator, element, around.declared):
         return Verdict("K", "declared to be safe by (0008,0300)", "retain_safe_private")

@@ -11,6 +11,7 @@ from operator import or_
 from typing import Any, NamedTuple
 
 from deid_batch import dictionary
+from deid_batch.conditions import Values
 from deid_batch.errors import BadValue
 from deid_batch.methods.base import Method
 from deid_batch.methods.dateshift import DateShift
@@ -27,11 +28,13 @@ from deid_batch.methods.erase import Keep, Redact, Remove
 from deid_batch.methods.refreshuid import RefreshUID
 from deid_batch.profiles import tables
 from deid_batch.profiles.actions import MODIFIED_DATES, Around, Declared, Verdict, verdict_on
+from deid_batch.profiles.declared import CHARACTERISTICS, declared_safe
+from deid_batch.profiles.gate import SOP_CLASS_UID, Gate, is_document
 from deid_batch.profiles.markers import Weaker, additions, marks
 from deid_batch.values import ages, dates
 from deid_batch.wire import Made
 
-Values = tuple[str, ...]
+ENCAPSULATED_DOCUMENT = 0x00420011
 PATIENT_NAME, PATIENT_AGE, PATIENT_BIRTH_DATE = 0x00100010, 0x00101010, 0x00100030
 KEYED = {
     0x00080050: "accession-number",
@@ -78,6 +81,7 @@ class File(NamedTuple):
     is_over_89: bool = False
     declared: Declared = frozenset()
     weaker: Weaker = Weaker()
+    keeps_document: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,9 @@ class Profile:
     """Ages over 89 years become 090Y where ages stay. (45 CFR 164.514(b)(2)(i)(C))"""
     equipment: bool = False
     """Whether an item of Contributing Equipment Sequence tells of this tool."""
+    trusts_declared: bool = False
+    """Whether private elements are safe that a file itself declares so, in (0008,0300)."""
+    gate: Gate = field(default_factory=Gate)
     weaker: tuple[Weaker, ...] = ()
     """How each of the user's own rules falls short of the profile."""
     shift: DateShift = field(default_factory=lambda: DateShift(date_shift_scope="Patient"))
@@ -112,13 +119,24 @@ class Profile:
     @property
     def condition_tags(self) -> frozenset[int]:
         """The attributes of the top level that decisions look at."""
-        return frozenset({_SOP_CLASS, *(_AGE_TAGS if self._caps_ages else ())})
+        ages_by = _AGE_TAGS if self._caps_ages else ()
+        return self.gate.condition_tags | {*ages_by, *([CHARACTERISTICS] if self.trusts_declared else ())}
 
     def file(self, values: Mapping[int, Values], holds: Sequence[bool] = ()) -> File:
         """What a file's own values say about its decisions; `holds`: which of the user's rules are for it."""
-        types = tables.types_of(next(iter(values.get(_SOP_CLASS, ())), ""))
+        types = tables.types_of(next(iter(values.get(SOP_CLASS_UID, ())), ""))
         weaker = reduce(or_, (it for it, does_hold in zip(self.weaker, holds, strict=True) if does_hold), Weaker())
-        return File(types and types.number, self._caps_ages and is_over_89(values), weaker=weaker)
+        keeps_document = self.gate.documents == "keep" and is_document(values)
+        if keeps_document:
+            weaker |= Weaker(does=True, keeps_identity=True)
+        said = "".join(values.get(CHARACTERISTICS, ())) if self.trusts_declared else ""
+        return File(
+            types and types.number,
+            self._caps_ages and is_over_89(values),
+            declared_safe(said.encode("latin-1")),
+            weaker,
+            keeps_document,
+        )
 
     def additions(self, file: File) -> tuple[Made, ...]:
         """The elements that a data set is to have at its top level, if it has not. (PS3.15 E.1.1)"""
@@ -140,6 +158,8 @@ class Profile:
         around = Around(frozenset(self.options), types, path[-1] if path else None, file.declared)
         if not path and (mark := self._marks(file).get(tag)) is not None:
             return Treatment(mark, Verdict("C", "E.1.1: the instance says that it is de-identified"))
+        if tag == ENCAPSULATED_DOCUMENT and not path and file.keeps_document:
+            return Treatment(Keep(), Verdict("K", "the config keeps encapsulated documents"))
         verdict = verdict_on(tag, vr, creator, around)
         if verdict is None:
             return None
@@ -201,7 +221,6 @@ class Profile:
         return replace(self, **changes)
 
 
-_SOP_CLASS = 0x00080016
 _DAY_TAGS = (0x00080020, 0x00080021, 0x00080022, 0x00080023)
 _AGE_TAGS = (PATIENT_BIRTH_DATE, PATIENT_AGE, *_DAY_TAGS)
 _PARENTS = frozenset(parent for parent, _ in tables.NESTED_TYPES)
