@@ -36,6 +36,7 @@ from deid_batch.wire import (
     encode_items,
     end_of_fragments,
     end_of_group,
+    end_of_item,
     end_of_items,
     looks_like_items,
     read_item,
@@ -712,7 +713,9 @@ class Walk:
             self._kept += plan.untouched[raw]
             return None, end
         kept, decided = self._kept, self._decided
-        content, stop = self._items(data, start, end, delimited, encoding, plan.tag, frame)
+        content, stop = self._items(data, start, end, delimited, encoding, plan, frame)
+        if plan.decision and plan.decision.method.goes_when_empty and content == data[stop - 8 * delimited : stop]:
+            return b"", stop
         if added:
             content = data[start:stop] if content is None else content
             behind = len(content) - 8 * delimited
@@ -728,13 +731,14 @@ class Walk:
         return frame.encoding.element(plan.tag, plan.written_vr, content), stop
 
     def _items(
-        self, data: bytes, pos: int, end: int, delimited: bool, encoding: Encoding, tag: int, frame: Frame
+        self, data: bytes, pos: int, end: int, delimited: bool, encoding: Encoding, plan: Plan, frame: Frame
     ) -> tuple[bytes | None, int]:
         """The items of a sequence: (what its value becomes, None if nothing changed; where it ends)."""
         if frame.depth >= MAX_DEPTH:
             raise Unreadable("too-deep", f"sequences nested more than {MAX_DEPTH} deep")
         out: list[bytes] = []
-        run, number = pos, 0
+        run, number, tag = pos, 0, plan.tag
+        judge = plan.decision.method.judge if plan.decision and plan.decision.method.judges else None
         ground = frame.ground
         if encoding is not ground.encoding:
             ground = ground._replace(encoding=encoding)
@@ -742,7 +746,7 @@ class Walk:
         if path != ground.path:
             ground = ground._replace(path=path)
         plans = frame.plans if ground is frame.ground else self._compiled.plans(ground)
-        layouts = _layouts_of(plans, tag) if self._trace is None else None
+        layouts = _layouts_of(plans, tag) if self._trace is None and judge is None else None
         item_code, u32, depth, charset = encoding.item_code, encoding.u32.unpack_from, frame.depth + 1, frame.charset
         while delimited or pos < end:
             start = pos + 8
@@ -763,6 +767,16 @@ class Walk:
                 pos = start + layout.size
                 number += 1
                 continue
+            if judge is not None:
+                fate = judge(data, start, encoding) if open_end else judge(data[start:item_end], 0, encoding)
+                if fate < 0:
+                    out.append(data[run:pos])
+                    pos = run = end_of_item(data, start, item_end, encoding, depth, delimited=open_end)
+                    number += 1
+                    self._counts["removed"] += 1
+                    continue
+                ground = ground._replace(path=(*ground.path[:-1], ground.path[-1] & 0xFFFFFFFF | fate << 32))
+                plans = self._compiled.plans(ground)
             place, decided = (frame.place, tag, number), self._decided
             item = Frame(ground, plans, charset, place, depth, delimited=open_end)
             chunks, stop = self._data_set(data, start, item_end, item)

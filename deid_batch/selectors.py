@@ -10,7 +10,10 @@ from deid_batch.wire import VRS
 
 
 class Facts(NamedTuple):
-    """What selectors look at: `path` are the tags of the enclosing sequences, the outermost first."""
+    """What selectors look at: `path` are the tags of the enclosing sequences, the outermost first.
+
+    What became of an item that was judged stands above a tag's 32 bits.
+    """
 
     tag: int
     vrs: frozenset[str]
@@ -129,7 +132,7 @@ class AtPath:
             return False
         inner = facts.path[len(facts.path) - depth :]
         return all(
-            step is None or step.matches(Facts(tag, frozenset()))
+            step is None or step.matches(Facts(tag & 0xFFFFFFFF, frozenset()))
             for step, tag in zip(self.sequences, inner, strict=True)
         )
 

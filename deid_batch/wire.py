@@ -188,8 +188,7 @@ def end_of_items(data: bytes, pos: int, end: int, encoding: Encoding, depth: int
                 raise Unreadable("bad-sequence", "a delimitation inside a sequence of defined length")
             return pos
         if length == UNDEFINED:
-            for header in headers(data, pos, end, encoding, depth):
-                pos = header.start
+            pos = end_of_item(data, pos, end, encoding, depth, delimited=True)
             continue
         if pos + length > end:
             raise NeedMore(pos + length)
@@ -205,6 +204,15 @@ def end_of_group(data: bytes, pos: int, group: int, encoding: Encoding) -> int:
         if header.tag >> 16 != group:
             return pos
         pos = end_of_value(data, header, end, encoding)
+
+
+def end_of_item(data: bytes, pos: int, end: int, encoding: Encoding, depth: int, *, delimited: bool) -> int:
+    """Where the item ends whose content begins at `pos`: at `end`, or behind its delimitation."""
+    if not delimited:
+        return end
+    for header in headers(data, pos, end, encoding, depth):
+        pos = header.start
+    return pos
 
 
 def headers(data: bytes, pos: int, end: int, encoding: Encoding, depth: int = 0) -> Iterator[Header]:

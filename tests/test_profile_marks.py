@@ -9,6 +9,8 @@ from pydicom import Dataset
 
 from deid_batch import __version__
 from deid_batch.conditions import Condition
+from deid_batch.dicomfile import rewrite_bytes
+from deid_batch.engine import CompiledRules
 from deid_batch.methods import Method
 from deid_batch.methods.dateshift import DateShift
 from deid_batch.methods.erase import Keep, Redact, Remove
@@ -24,6 +26,7 @@ CODES = {
     "retain_safe_private": "113111", "retain_uids": "113110", "retain_device_identity": "113109",
     "retain_institution_identity": "113112", "retain_patient_characteristics": "113108",
     "retain_long_full_dates": "113106", "retain_long_modified_dates": "113107", "clean_graphics": "113103",
+    "clean_structured_content": "113104",
 }  # fmt: skip
 SAID = f"deid_batch {__version__}: PS3.15 Basic Profile"
 PATIENT = Element(0x00100020, "LO", b"4711")
@@ -101,6 +104,20 @@ def test_contributing_equipment_on_request_behind_what_is_there() -> None:
     assert made.ContributingEquipmentSequence[1].PurposeOfReferenceCodeSequence[0].CodeValue == "109104"
     assert [item.Manufacturer for item in output(instance(theirs)).ContributingEquipmentSequence] == ["ACME"]
     assert "ContributingEquipmentSequence" not in output(instance())
+
+
+def test_the_marks_are_the_same_whichever_files_came_before() -> None:
+    files = [
+        instance(PATIENT),
+        instance(PATIENT, Element(0x00280010, "US", 3), Element(0x00290010, "LO", b"ACME")),
+        instance(PATIENT, *EARLIER),
+        instance(PATIENT, EARLIER[1], Element(0x00280010, "US", 3)),
+        instance(PATIENT, Element(0x00130010, "LO", b"ACME"), Element(0x00131001, "LO", b"x ")),
+    ]
+    alone = [rewrite_bytes(file, CompiledRules(rules(equipment=True))) for file in files]
+    compiled = CompiledRules(rules(equipment=True))
+    order = [0, 0, 0, 0, 1, 1, 1, 1, 0, 2, 2, 2, 2, 3, 3, 3, 4, 4, 4, 4, 0, 1, 2, 3, 4]
+    assert [rewrite_bytes(files[it], compiled) for it in order] == [alone[it] for it in order]
 
 
 # ---- the user's own rules ----

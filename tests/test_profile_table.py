@@ -173,7 +173,7 @@ def wrong(options: tuple[str, ...], form: Form = EXPLICIT) -> Iterator[str]:
                 yield f"{row.tag:08X} {row.vr} {its_code} {name}: {fault}"
 
 
-OFFERED = [option for option in OPTIONS if option != "clean_structured_content"]
+OFFERED = list(OPTIONS)
 
 
 @pytest.mark.parametrize("form", [EXPLICIT, IMPLICIT], ids=["explicit", "implicit"])

@@ -35,7 +35,6 @@ SETTINGS: dict[str, Any] = {
 }
 """Keys whose values are plain, and their types."""
 BURNED_IN = Literal["set-aside", "allow"]
-OFFERED = tuple(option for option in OPTIONS if option != "clean_structured_content")
 _LONGEST_PREFIX = 24
 
 
@@ -136,8 +135,8 @@ def _read_options(node: Node | None, report: Report) -> tuple[str, ...]:
         name = item.value.strip().casefold() if item.kind == "a string" else None
         if name is None:
             report(Problem(item.place, f"an option is a string, not {item.kind}"))
-        elif name not in OFFERED:
-            report(Problem(item.place, f"unknown option '{item.value}'{did_you_mean(item.value, OFFERED)}"))
+        elif name not in OPTIONS:
+            report(Problem(item.place, f"unknown option '{item.value}'{did_you_mean(item.value, OPTIONS)}"))
         elif name in places:
             report(Problem(item.place, "this option stands twice"))
         else:

@@ -8,9 +8,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from deid_batch.config.conditions import KINDS as CONDITION_KINDS
-from deid_batch.config.profile import BURNED_IN, OFFERED, PROFILE, SETTINGS
+from deid_batch.config.profile import BURNED_IN, PROFILE, SETTINGS
 from deid_batch.config.settings import KEY_SETTINGS, MASTER_KEY, PROFILE_KEYS, all_settings, choices_of, settings_of
 from deid_batch.methods import Method, known_methods
+from deid_batch.profiles.tables import OPTIONS
 from deid_batch.wire import VRS
 
 _Schema = dict[str, Any]
@@ -82,7 +83,7 @@ _TRUE: _Schema = {"anyOf": [{"const": True}, {"type": "string", "pattern": "^[Tt
 def _profile() -> _Schema:
     """The keys that are about the built-in profile."""
     settings = {name: _setting(kind) for name, kind in SETTINGS.items()}
-    options = {"type": "array", "items": _one_of(list(OFFERED)), "uniqueItems": True}
+    options = {"type": "array", "items": _one_of(list(OPTIONS)), "uniqueItems": True}
     whens = {"type": "array", "items": _WHEN}
     burned_in = {"anyOf": [_setting(BURNED_IN), _object({"allow": whens, "setAside": whens})]}
     return {"profile": _one_of([PROFILE]), "options": options, "burnedIn": burned_in, **settings}

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from deid_batch.errors import BadValue, InvalidOutput
 from deid_batch.values import text
-from deid_batch.wire import TEXT_VRS, Items, tag_name
+from deid_batch.wire import TEXT_VRS, Encoding, Items, tag_name
 
 COLUMNS = (
     "kept", "redacted", "removed", "dateshifted", "cryptohashed", "encrypted", "perturbed", "substituted",
@@ -86,6 +86,8 @@ class Method(ABC):
     erases: ClassVar[bool] = False
     """Whether it takes whole elements, sequences and encapsulated values included."""
     acts_on_empty: ClassVar[bool] = False
+    judges: ClassVar[bool] = False
+    """Whether it keeps sequences, but not all of their items: `judge` tells."""
 
     on_error: OnError = "redact"
 
@@ -97,6 +99,15 @@ class Method(ABC):
     def items(self) -> Items:
         """What it puts in place of a sequence that it takes, or behind the items of one that it keeps."""
         return ()
+
+    def judge(self, data: bytes, start: int, encoding: Encoding) -> int:
+        """What becomes of the item whose content begins at `start`: -1, it goes; else what the decisions in it get."""
+        return 0
+
+    @property
+    def goes_when_empty(self) -> bool:
+        """Whether a sequence goes with the last of its items."""
+        return False
 
     @abstractmethod
     def apply(self, value: bytes, element: Element) -> Change:

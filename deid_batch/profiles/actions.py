@@ -6,18 +6,21 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from deid_batch import dictionary
-from deid_batch.profiles import tables
+from deid_batch.profiles import content, tables
 from deid_batch.profiles.tables import Row, Types
 from deid_batch.values import uids
 from deid_batch.wire import tag_name
 
 FULL_DATES, MODIFIED_DATES = "retain_long_full_dates", "retain_long_modified_dates"
+CLEAN_CONTENT, CLEAN_GRAPHICS = "clean_structured_content", "clean_graphics"
 _LETTERS = "XZD"
 """From the least that an IOD may need to the most."""
 _BEYOND_THE_TABLE = {
     0x04000500: "an Encrypted Attributes Sequence that others wrote can be opened by their keys",
     0x4FFE0001: "MAC Parameters go with the Digital Signatures",
 }
+_GRAPHIC_TEXTS = frozenset({0x00700068, 0x00700207, 0x00700208, 0x00700289})
+"""Graphic Layer Description, Graphic Group Label and Description, Tick Label."""
 _FOREIGN_GROUPS = {0x0000, 0x0002, 0x0004}
 _TIMES = {"DA", "DT", "TM"}
 Declared = frozenset[tuple[int, str, int | None]]
@@ -38,6 +41,8 @@ class Around(NamedTuple):
     options: frozenset[str]
     types: Types | None = None
     parent: int | None = None
+    item: int = 0
+    """What becomes of the content item at hand: `content.KEPT`, `content.NEUTRAL`, or 0 outside of one."""
     declared: Declared = frozenset()
 
 
@@ -45,12 +50,20 @@ def verdict_on(tag: int, vr: str, creator: str | None, around: Around) -> Verdic
     """What happens to an element of effective VR `vr`; None: it stays as it is, as no table names it."""
     if dictionary.is_private(tag):
         return _on_private(tag, vr, creator, around)
+    if around.item == content.KEPT and tag in content.VALUES:
+        return Verdict("K", "Table E.3.4-1: the content item is kept")
     if tag >> 16 in _FOREIGN_GROUPS:
         return Verdict("X", "E.1.1: the group has no place in a data set")
     if (row := tables.row_of(tag)) is not None:
         return _on_row(row, around)
     if tag >> 24 in (0x50, 0x60):
         return Verdict("X", "goes with its curve or overlay")
+    if tag == content.TEXT_VALUE:
+        return Verdict("D", "E.3.4: the text of a content item")
+    if tag == content.SPECIMEN_PREPARATION_ITEMS and CLEAN_CONTENT in around.options:
+        return Verdict("C", "E.3.4: content items", CLEAN_CONTENT)
+    if tag in _GRAPHIC_TEXTS and CLEAN_GRAPHICS in around.options:
+        return Verdict("D", "E.3.3: the text of a graphic", CLEAN_GRAPHICS)
     if tag in _BEYOND_THE_TABLE:
         return Verdict("X", _BEYOND_THE_TABLE[tag])
     if not dictionary.is_known(tag):

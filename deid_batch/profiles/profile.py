@@ -27,7 +27,8 @@ from deid_batch.methods.dummy import (
 from deid_batch.methods.erase import Keep, Redact, Remove
 from deid_batch.methods.refreshuid import RefreshUID
 from deid_batch.profiles import tables
-from deid_batch.profiles.actions import MODIFIED_DATES, Around, Declared, Verdict, verdict_on
+from deid_batch.profiles.actions import CLEAN_CONTENT, MODIFIED_DATES, Around, Declared, Verdict, verdict_on
+from deid_batch.profiles.content import CONTENT, WAVEFORM_ANNOTATION, JudgeItems
 from deid_batch.profiles.declared import CHARACTERISTICS, declared_safe
 from deid_batch.profiles.gate import SOP_CLASS_UID, Gate, is_document
 from deid_batch.profiles.markers import Weaker, additions, marks
@@ -61,7 +62,7 @@ _TEXT_ITEM = (
     Made(0x0040A160, "UT", b"ANONYMIZED"),
 )  # fmt: skip
 """The least that a content tree can hold. (PS3.3 C.17.3)"""
-GRAPHIC_ANNOTATION, CONTENT, WAVEFORM_ANNOTATION = 0x00700001, 0x0040A730, 0x0040B020
+GRAPHIC_ANNOTATION = 0x00700001
 _CAN_GO = frozenset({GRAPHIC_ANNOTATION, WAVEFORM_ANNOTATION})
 """Sequences of modules that are conditional: with them the module goes, and the IOD stays whole."""
 
@@ -155,7 +156,8 @@ class Profile:
         """What is done with an element, or None where the profile has nothing to say. Without `file`: with any."""
         file = file or File()
         types = None if file.types is None else tables.types_by_number(file.types)
-        around = Around(frozenset(self.options), types, path[-1] if path else None, file.declared)
+        item, parent = divmod(path[-1], 1 << 32) if path else (0, None)
+        around = Around(frozenset(self.options), types, parent, item, file.declared)
         if not path and (mark := self._marks(file).get(tag)) is not None:
             return Treatment(mark, Verdict("C", "E.1.1: the instance says that it is de-identified"))
         if tag == ENCAPSULATED_DOCUMENT and not path and file.keeps_document:
@@ -198,6 +200,9 @@ class Profile:
             if "DA" in (vr, known) or "DT" in (vr, known):
                 return self.shift
             return Remove() if known == "OB" else Keep()
+        if verdict.option == CLEAN_CONTENT:
+            is_needed = tag in (CONTENT, WAVEFORM_ANNOTATION)
+            return JudgeItems(options=self.options, is_needed=is_needed) if vr == "SQ" else KeepItems()
         if verdict.option == "retain_device_identity":
             return replace(self.identifier, domain="ae-title")
         if verdict.option == "clean_graphics" and tag == GRAPHIC_ANNOTATION:

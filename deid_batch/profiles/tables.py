@@ -56,6 +56,15 @@ class SafePrivate(NamedTuple):
     meaning: str
 
 
+class ContentRow(NamedTuple):
+    """A row of Table E.3.4-1."""
+
+    value_type: str
+    meaning: str
+    basic: str
+    options: dict[str, str]
+
+
 class Types(NamedTuple):
     """Which attributes of an IOD are, at its top level, Type 1 or 1C, and which are Type 2 or 2C. (PS3.5 7.4)"""
 
@@ -86,6 +95,21 @@ def safe_private() -> dict[tuple[int, str, int], SafePrivate]:
     for group, creator, element, vr, _, meaning in _lines("safe_private"):
         row = SafePrivate(int(group, 16), creator, int(element, 16), vr.replace("-", ""), meaning)
         found[row.group, row.creator, row.element] = row
+    return found
+
+
+def content_row(code: str, scheme: str, value_type: str) -> ContentRow | None:
+    """The row for a concept: that of the value type if there is one. (PS3.15 Table E.3.4-1)"""
+    found = _content_rows().get((code, scheme), ())
+    return next((row for row in found if row.value_type == value_type), found[0] if found else None)
+
+
+@cache
+def _content_rows() -> dict[tuple[str, str], tuple[ContentRow, ...]]:
+    found: dict[tuple[str, str], tuple[ContentRow, ...]] = {}
+    for code, scheme, value_type, meaning, basic, *options in _lines("sr_content_items"):
+        row = ContentRow(value_type, meaning, basic, _codes(options))
+        found[code, scheme] = (*found.get((code, scheme), ()), row)
     return found
 
 
@@ -140,9 +164,13 @@ def _types() -> dict[str, Types]:
 
 def _row(cells: list[str]) -> Row:
     tag, keyword, vr, basic, *options = cells
-    codes = dict(cell.split("=") for cell in options[0].split()) if options else {}
     mask = "".join("0" if digit == "x" else "F" for digit in tag)
-    return Row(int(tag.replace("x", "0"), 16), keyword, vr.replace("-", ""), basic, codes, int(mask, 16))
+    return Row(int(tag.replace("x", "0"), 16), keyword, vr.replace("-", ""), basic, _codes(options), int(mask, 16))
+
+
+def _codes(cells: list[str]) -> dict[str, str]:
+    """The options' codes of a row, from a last cell that may be missing."""
+    return dict(cell.split("=") for cell in cells[0].split()) if cells else {}
 
 
 def _tags(cell: str) -> frozenset[int]:
