@@ -1,0 +1,142 @@
+"""What the profile writes keeps to its IOD, as dciodvfy sees it; and gdcmanon's opinion on which attributes go."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import warnings
+from collections import Counter
+from datetime import date
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from conftest import PYDICOM, SCANNERS
+from profiled import RING
+from pydicom import Dataset, dcmread
+from pydicom.sequence import Sequence
+from test_profile_table import ROWS, VALUES
+
+from deid_batch.config import load_config
+from deid_batch.dicomfile import rewrite_bytes
+from deid_batch.engine import CompiledRules
+from deid_batch.errors import FileError
+
+needs_dciodvfy = pytest.mark.skipif(not shutil.which("dciodvfy"), reason="dciodvfy is not installed (dicom3tools)")
+needs_gdcmanon = pytest.mark.skipif(
+    not (shutil.which("gdcmanon") and shutil.which("openssl")), reason="gdcmanon or openssl is not installed"
+)
+CONFIGS = ["basic", "research-longitudinal", "hipaa-safe-harbor", "keep-uids"]
+EVERYTHING = """{"profile": "basic", "burnedIn": "allow", "options": ["retain_safe_private", "retain_long_full_dates",
+ "retain_device_identity", "retain_institution_identity", "clean_structured_content", "clean_graphics"]}"""
+FORCED = {
+    # the name must not be empty (D), the approval number that is its condition must go (X)
+    "Attribute present when condition unsatisfied (which may not be present otherwise) Type 1C Conditional "
+    "Element=<ClinicalTrialProtocolEthicsCommitteeName> Module=<ClinicalTrialSubject>",
+}
+"""Errors that Table E.1-1 itself leads to."""
+LARGEST = 1 << 20
+
+
+def real_files() -> list[Path]:
+    folders = [PYDICOM, *([SCANNERS] if SCANNERS.is_dir() else [])]
+    files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.suffix in (".dcm", "")]
+    return [path for path in files if path.is_file() and path.stat().st_size < LARGEST]
+
+
+@cache
+def compiled(name: str) -> CompiledRules:
+    return CompiledRules(load_config(name).settled(RING, date(2026, 1, 31)))
+
+
+def written(data: bytes, name: str) -> bytes | None:
+    try:
+        return rewrite_bytes(data, compiled(name))
+    except FileError:
+        return None
+
+
+def errors(path: Path) -> Counter[str]:
+    """What dciodvfy calls errors, without the values in them."""
+    said = subprocess.run(["dciodvfy", path], capture_output=True, text=True, errors="replace", check=False)
+    lines = (said.stdout + said.stderr).splitlines()
+    plain = [re.sub(r"(UID|\[\d+\] =) \S+", r"\1 …", line) for line in lines if line.startswith("Error - ")]
+    return Counter(line.removeprefix("Error - ") for line in plain)
+
+
+def gained(before: Path, data: bytes, folder: Path) -> set[str]:
+    """The errors that what was written has and its input has not."""
+    after = folder / "after.dcm"
+    after.write_bytes(data)
+    return set(errors(after) - errors(before))
+
+
+def with_every_attribute(name: str) -> bytes:
+    """A real instance and, at its top level, all attributes of Table E.1-1."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = dcmread(PYDICOM / f"{name}.dcm")
+        for row in ROWS:
+            if row.tag >> 16 in (0, 2, 4) or row.tag in dataset or row.tag >> 24 in (0x50, 0x60):
+                continue
+            value = VALUES.get(row.vr, b"Secret")
+            if row.vr == "SQ":
+                item = Dataset()
+                item.CodeValue = "SECRET"
+                dataset.add_new(row.tag, "SQ", Sequence([item]))
+            elif row.vr in ("OB", "OW", "UN", "US"):
+                dataset.add_new(row.tag, row.vr, 7 if row.vr == "US" else value)
+            else:
+                dataset.add_new(row.tag, row.vr, "+0100" if row.tag == 0x00080201 else value.decode())
+        buffer = BytesIO()
+        dataset.save_as(buffer)
+    return buffer.getvalue()
+
+
+@needs_dciodvfy
+@pytest.mark.parametrize("name", [*CONFIGS, EVERYTHING], ids=[*CONFIGS, "every option"])
+@pytest.mark.slow
+def test_no_real_file_gains_an_error(name: str, tmp_path: Path) -> None:
+    if name == EVERYTHING:
+        (tmp_path / "every.json").write_text(EVERYTHING)
+        name = str(tmp_path / "every.json")
+    outputs = {path: written(path.read_bytes(), name) for path in real_files()}
+    assert sum(data is not None for data in outputs.values()) > 30
+    found = {path.name: gained(path, data, tmp_path) for path, data in outputs.items() if data is not None}
+    assert {name: new for name, new in found.items() if new} == {}
+
+
+@needs_dciodvfy
+@pytest.mark.parametrize("name", ["CT_small", "MR_small", "rtplan", "rtdose", "reportsi", "liver_1frame"])
+def test_no_instance_with_every_attribute_gains_an_error(name: str, tmp_path: Path) -> None:
+    data = with_every_attribute(name)
+    (tmp_path / "before.dcm").write_bytes(data)
+    output = written(data, "basic")
+    assert output is not None
+    assert gained(tmp_path / "before.dcm", output, tmp_path) <= FORCED
+
+
+@needs_gdcmanon
+@pytest.mark.parametrize("name", ["CT_small", "MR_small", "rtplan"])
+def test_whatever_gdcmanon_changes_the_profile_changes_too(name: str, tmp_path: Path) -> None:
+    """gdcmanon knows the profile of 2008; what it protects must not be less protected here."""
+    before, theirs = tmp_path / "before.dcm", tmp_path / "theirs.dcm"
+    before.write_bytes(with_every_attribute(name))
+    key = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x", "-days", "2"]
+    subprocess.run([*key, "-keyout", tmp_path / "key", "-out", tmp_path / "cert"], capture_output=True, check=True)
+    subprocess.run(["gdcmanon", "-e", "-c", tmp_path / "cert", before, theirs], capture_output=True, check=True)
+    output = written(before.read_bytes(), "basic")
+    assert output is not None
+    changed_by_them, changed_by_us = (changed(before, it) for it in (theirs, BytesIO(output)))
+    assert len(changed_by_them) > 30
+    assert changed_by_them - changed_by_us == set()
+
+
+def changed(before: Path, after: Path | BytesIO) -> set[str]:
+    """The attributes of the top level that are gone or have another value."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        old, new = dcmread(before), dcmread(after)
+        return {element.keyword for element in old if element.tag not in new or new[element.tag].value != element.value}
