@@ -166,7 +166,12 @@ def status(
 
 
 @app.command()
-def check(config: Annotated[str, typer.Argument(metavar="CONFIG", help=_CONFIG_HELP)] = _DEFAULT_CONFIG) -> None:
+def check(
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help=_CONFIG_HELP)] = _DEFAULT_CONFIG,
+    as_statement: Annotated[
+        bool, typer.Option("--statement", help="Print the conformance statement of its profile instead, as Markdown.")
+    ] = False,
+) -> None:
     """Print every problem of a config with its place, then its rules in order."""
     from deid_batch.config import read_config
     from deid_batch.views import rules_table
@@ -174,9 +179,15 @@ def check(config: Annotated[str, typer.Argument(metavar="CONFIG", help=_CONFIG_H
     with _errors_told():
         reading = read_config(config)
     for line in reading.lines:
-        typer.echo(line)
+        typer.echo(line, err=as_statement)
     if reading.config is None:
         raise typer.Exit(UsageError.exit_code)
+    if as_statement:
+        from deid_batch.statement import statement
+
+        with _errors_told():
+            typer.echo(statement(reading.config))
+        return
     _print(rules_table(reading.name, reading.config.rules, reading.config.profile))
 
 

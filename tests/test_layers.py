@@ -19,7 +19,7 @@ FLOORS = [
     {"ledger", "audit", "workspace"},
     {"worker", "scan", "plan", "preview", "status", "api"},
     {"batch", "pool", "daskpool", "progress"},
-    {"cli", "demo", "summary", "views", "__main__"},
+    {"cli", "demo", "summary", "statement", "views", "__main__"},
 ]
 """The rooms, ground to roof; a name stands for a module or for a folder of modules."""
 ROOMS = {

@@ -12,8 +12,8 @@ from deid_batch.methods.erase import Keep
 from deid_batch.values import ages, text
 from deid_batch.wire import TEXT_VRS, VRS, Items
 
-_TEXT = "ANONYMIZED"
-_BY_VR = {
+TEXT_DUMMY = "ANONYMIZED"
+DUMMIES = {
     "AS": "000Y", "DA": "19000101", "DS": "0", "DT": "19000101000000", "IS": "0", "TM": "000000", "UR": "about:blank",
 }  # fmt: skip
 _BY_TAG = {0x00080201: "+0000", 0x04000565: "CORRECT"}
@@ -33,7 +33,7 @@ class Dummy(ValueMethod):
     vrs: ClassVar[frozenset[str]] = VRS - {"SQ", "UI"}
 
     def treat(self, value: str, element: Element, number: int) -> str:
-        return _BY_TAG.get(element.tag) or _BY_VR.get(element.vr, _TEXT)
+        return _BY_TAG.get(element.tag) or DUMMIES.get(element.vr, TEXT_DUMMY)
 
     def apply_binary(self, value: bytes, element: Element) -> Change:
         return Change(bytes(8) if element.vr in _BLOBS else bytes(len(value)))
