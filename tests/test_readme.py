@@ -93,6 +93,9 @@ QUOTES: dict[str, Callable[[], str]] = {
     "rules": lambda: _RULES,
     "check": lambda: _of_rules("check", "cfg.json"),
     "explain": lambda: _of_rules("explain", "cfg.json", "PatientName", "OperatorsName", "0019,100C"),
+    "profile": lambda: said(
+        "explain", "research-longitudinal", "StudyDate", "PatientID", '(7053,xx00,"Philips PET Private Group")'
+    ),
     "preview": lambda: _of_rules("preview", "plan.dcm", "--config", "cfg.json"),
     "tests/example_method/round_down.py": lambda: (ROOT / "tests/example_method/round_down.py").read_text(
         encoding="utf-8"
