@@ -30,6 +30,7 @@ from deid_batch.wire import (
     MAX_SHORT_LENGTH,
     OPAQUE_VRS,
     PIXEL_DATA,
+    SEQUENCE_DELIMITATION,
     TEXT_VRS,
     UNDEFINED,
     Encoding,
@@ -713,7 +714,10 @@ class Walk:
             self._kept += plan.untouched[raw]
             return None, end
         kept, decided = self._kept, self._decided
-        content, stop = self._items(data, start, end, delimited, encoding, plan, frame)
+        if plan.decision and plan.decision.method.judges:
+            content, stop = self._judged_items(data, start, end, delimited, encoding, plan, frame)
+        else:
+            content, stop = self._items(data, start, end, delimited, encoding, plan.tag, frame)
         if plan.decision and plan.decision.method.goes_when_empty and content == data[stop - 8 * delimited : stop]:
             return b"", stop
         if added:
@@ -731,14 +735,13 @@ class Walk:
         return frame.encoding.element(plan.tag, plan.written_vr, content), stop
 
     def _items(
-        self, data: bytes, pos: int, end: int, delimited: bool, encoding: Encoding, plan: Plan, frame: Frame
+        self, data: bytes, pos: int, end: int, delimited: bool, encoding: Encoding, tag: int, frame: Frame
     ) -> tuple[bytes | None, int]:
         """The items of a sequence: (what its value becomes, None if nothing changed; where it ends)."""
         if frame.depth >= MAX_DEPTH:
             raise Unreadable("too-deep", f"sequences nested more than {MAX_DEPTH} deep")
         out: list[bytes] = []
-        run, number, tag = pos, 0, plan.tag
-        judge = plan.decision.method.judge if plan.decision and plan.decision.method.judges else None
+        run, number = pos, 0
         ground = frame.ground
         if encoding is not ground.encoding:
             ground = ground._replace(encoding=encoding)
@@ -746,7 +749,7 @@ class Walk:
         if path != ground.path:
             ground = ground._replace(path=path)
         plans = frame.plans if ground is frame.ground else self._compiled.plans(ground)
-        layouts = _layouts_of(plans, tag) if self._trace is None and judge is None else None
+        layouts = _layouts_of(plans, tag) if self._trace is None else None
         item_code, u32, depth, charset = encoding.item_code, encoding.u32.unpack_from, frame.depth + 1, frame.charset
         while delimited or pos < end:
             start = pos + 8
@@ -767,16 +770,6 @@ class Walk:
                 pos = start + layout.size
                 number += 1
                 continue
-            if judge is not None:
-                fate = judge(data, start, encoding) if open_end else judge(data[start:item_end], 0, encoding)
-                if fate < 0:
-                    out.append(data[run:pos])
-                    pos = run = end_of_item(data, start, item_end, encoding, depth, delimited=open_end)
-                    number += 1
-                    self._counts["removed"] += 1
-                    continue
-                ground = ground._replace(path=(*ground.path[:-1], ground.path[-1] & 0xFFFFFFFF | fate << 32))
-                plans = self._compiled.plans(ground)
             place, decided = (frame.place, tag, number), self._decided
             item = Frame(ground, plans, charset, place, depth, delimited=open_end)
             chunks, stop = self._data_set(data, start, item_end, item)
@@ -788,6 +781,52 @@ class Walk:
             elif layouts is not None and decided == self._decided:
                 layouts.learn(data, start, stop, length, plans)
             pos = stop
+            number += 1
+        if not out:
+            return None, pos
+        out.append(data[run:pos])
+        return b"".join(out), pos
+
+    def _judged_items(
+        self, data: bytes, pos: int, end: int, delimited: bool, encoding: Encoding, plan: Plan, frame: Frame
+    ) -> tuple[bytes | None, int]:
+        """The same for a sequence some items of which go, and the others are walked as the method judges them."""
+        assert plan.decision is not None
+        if frame.depth >= MAX_DEPTH:
+            raise Unreadable("too-deep", f"sequences nested more than {MAX_DEPTH} deep")
+        out: list[bytes] = []
+        run, number = pos, 0
+        path = self._compiled.rules.path_inside(frame.ground.path, plan.tag)
+        while delimited or pos < end:
+            tag, length = read_item(data, pos, end, encoding)
+            start = pos + 8
+            if tag == SEQUENCE_DELIMITATION:
+                if not delimited:
+                    raise Unreadable("bad-sequence", "a delimitation inside a sequence of defined length")
+                pos = start
+                break
+            open_end = length == UNDEFINED
+            item_end = end if open_end else start + length
+            if item_end > end:
+                raise self._cut_off(data, end, item_end, f"an item of {tag_name(plan.tag)}")
+            judged, at = (data, start) if open_end else (data[start:item_end], 0)
+            fate = plan.decision.method.judge(judged, at, encoding)
+            if fate < 0:
+                out.append(data[run:pos])
+                pos = run = end_of_item(data, start, item_end, encoding, frame.depth + 1, delimited=open_end)
+                self._counts["removed"] += 1
+            else:
+                ground = frame.ground._replace(encoding=encoding, path=(*path[:-1], path[-1] | fate << 32))
+                place = frame.place, plan.tag, number
+                plans = self._compiled.plans(ground)
+                item = Frame(ground, plans, frame.charset, place, frame.depth + 1, delimited=open_end)
+                chunks, stop = self._data_set(data, start, item_end, item)
+                if chunks is not None:
+                    out.append(data[run:pos])
+                    content = b"".join(chunks)
+                    out.append(data[pos:start] + content if open_end else encoding.item(content))
+                    run = stop
+                pos = stop
             number += 1
         if not out:
             return None, pos
