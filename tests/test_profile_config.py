@@ -105,9 +105,9 @@ MISTAKES = {
         "encapsulatedDocuments: input should be 'set-aside' or 'keep'",
     '{"profile": "basic", "pseudonymLength": ▸7}': "pseudonymLength: input should be greater than or equal to 8",
     '{"profile": "basic", "pseudonymPrefix": ▸"A^B"}':
-        "pseudonymPrefix: must be up to 24 ASCII characters that Patient ID and Patient's Name can hold",
+        "pseudonymPrefix: must be up to 24 letters, digits, blanks, or some of _ . + -",
     '{"profile": "basic", "pseudonymPrefix": ▸"Zürich"}':
-        "pseudonymPrefix: must be up to 24 ASCII characters that Patient ID and Patient's Name can hold",
+        "pseudonymPrefix: must be up to 24 letters, digits, blanks, or some of _ . + -",
     '{"profile": "basic", ▸"opions": []}': "opions: unknown key 'opions', did you mean 'options'?",
 }  # fmt: skip
 DOUBTS = {

@@ -74,6 +74,17 @@ def test_an_image_passes_where_burned_in_text_is_allowed(case: str) -> None:
     assert refusal(LIKELY[case], rules(gate=Gate(burned_in="allow"))) == ""
 
 
+def hidden_overlay(position: int, tag: int = 0x60000102) -> bytes:
+    return instance(Element(0x60000100, "US", 16), Element(tag, "US", position))
+
+
+def test_an_overlay_in_unused_bits_of_pixel_data_is_burned_in() -> None:
+    assert refusal(hidden_overlay(12)) == "burned-in"
+    assert refusal(hidden_overlay(15, 0x60020102)) == "burned-in"
+    assert refusal(hidden_overlay(0)) == ""
+    assert refusal(hidden_overlay(12), rules(gate=Gate(burned_in="allow"))) == ""
+
+
 CHECKED = Gate(burned_in_allowed=((Condition(0x00080060, ("US",)), Condition(0x00081090, ("MODEL 7",))),))
 KNOWN = Gate(burned_in_too=((Condition(0x00080070, pattern="ACME"),),))
 

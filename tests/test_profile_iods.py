@@ -23,6 +23,7 @@ from deid_batch.config import load_config
 from deid_batch.dicomfile import rewrite_bytes
 from deid_batch.engine import CompiledRules
 from deid_batch.errors import FileError
+from deid_batch.values.uids import DEFINITION_ATTRIBUTES
 
 needs_dciodvfy = pytest.mark.skipif(not shutil.which("dciodvfy"), reason="dciodvfy is not installed (dicom3tools)")
 needs_gdcmanon = pytest.mark.skipif(
@@ -116,6 +117,45 @@ def test_no_instance_with_every_attribute_gains_an_error(name: str, tmp_path: Pa
     output = written(data, "basic")
     assert output is not None
     assert gained(tmp_path / "before.dcm", output, tmp_path) <= FORCED
+
+
+KEPT_UIDS = ("1.2.840.10008.", "2.16.840.1.113883.")
+
+
+def instance_uids(dataset: Dataset) -> set[str]:
+    """The UIDs of instances that a data set names, at any depth."""
+    found: set[str] = set()
+    for element in dataset.iterall():
+        if element.VR == "UI" and int(element.tag) not in DEFINITION_ATTRIBUTES:
+            found |= {str(uid) for uid in ([element.value] if isinstance(element.value, str) else element.value or [])}
+    return {uid for uid in found if len(uid) > 8 and not uid.startswith(KEPT_UIDS)}
+
+
+def names_and_ids(dataset: Dataset) -> set[str]:
+    """What names the patient and those who cared for him."""
+    elements = [it for it in dataset.iterall() if it.VR == "PN" or it.keyword in ("PatientID", "AccessionNumber")]
+    return {str(element.value) for element in elements if len(str(element.value)) > 4}
+
+
+def test_nothing_that_identifies_is_left_in_the_bytes_of_real_files() -> None:
+    found, count = [], 0
+    for path in real_files():
+        data = path.read_bytes()
+        output = written(data, "basic")
+        if output is None:
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            before = dcmread(BytesIO(data), force=True)
+            looked_for = (instance_uids(before) | names_and_ids(before)) - {"REMOVED"}  # a word of the marks
+        count += len(looked_for)
+        found += [
+            (path.name, it)
+            for it in looked_for
+            if re.search(rb"(?<![\d.])%b(?![\d.])" % re.escape(it.encode()), output)
+        ]
+    assert found == []
+    assert count > 200
 
 
 @needs_gdcmanon

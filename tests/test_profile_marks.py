@@ -92,6 +92,13 @@ def test_earlier_marks_stay_where_they_are_added_to(is_undefined: bool) -> None:
     assert made.LongitudinalTemporalInformationModified == "REMOVED"
 
 
+def test_earlier_marks_that_can_not_be_read_give_way() -> None:
+    unreadable = Element(0x00080005, "CS", b"ISO_IR 999"), Element(0x00120063, "LO", b"\xff\xfe")
+    made = output(instance(*unreadable, Element(0x00120064, "LO", b"Doe Jane")))
+    assert made.DeidentificationMethod == SAID
+    assert 0x00120064 not in made
+
+
 def test_nested_attributes_of_these_names_are_not_marks() -> None:
     nested = output(instance(sequence(0x00081199, (EARLIER[1],)))).ReferencedSOPSequence[0]
     assert nested.DeidentificationMethod == "Other Tool"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
@@ -21,7 +22,6 @@ from deid_batch.profiles.gate import Gate
 from deid_batch.profiles.profile import Profile
 from deid_batch.profiles.tables import NOT_CARRIED_OUT, OPTIONS
 from deid_batch.profiles.weaker import shortfall
-from deid_batch.values import text
 
 PROFILE = "basic"
 SETTINGS: dict[str, Any] = {
@@ -35,7 +35,7 @@ SETTINGS: dict[str, Any] = {
 }
 """Keys whose values are plain, and their types."""
 BURNED_IN = Literal["set-aside", "allow"]
-_LONGEST_PREFIX = 24
+_PREFIX = re.compile(r"[\w .+-]{0,24}", re.ASCII)
 
 
 def read_profile(
@@ -74,8 +74,8 @@ def _read(root: Node, shift: Mapping[str, Any], report: Report) -> Profile | Non
         patient = replace(patient, length=length)
     if (prefix := settings.get("pseudonymPrefix")) is not None:
         patient = replace(patient, prefix=prefix)
-        if len(prefix) > _LONGEST_PREFIX or not prefix.isascii() or not text.conforms(prefix.replace("^", "\\"), "LO"):
-            why = f"must be up to {_LONGEST_PREFIX} ASCII characters that Patient ID and Patient's Name can hold"
+        if not _PREFIX.fullmatch(prefix):
+            why = "must be up to 24 letters, digits, blanks, or some of _ . + -"
             report(Problem(root.value["pseudonymPrefix"].place, why))
     if settings.get("trustDeclaredPrivate") and "retain_safe_private" not in options:
         why = "does nothing: without retain_safe_private no private element stays"

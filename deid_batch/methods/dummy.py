@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from deid_batch import crypto
-from deid_batch.errors import BadValue
+from deid_batch.errors import BadValue, SetAside
 from deid_batch.methods.base import Change, Element, Instance, Method, ValueMethod, key_field
-from deid_batch.methods.erase import Keep
+from deid_batch.methods.erase import Keep, Remove
 from deid_batch.values import ages, text
-from deid_batch.wire import TEXT_VRS, VRS, Items
+from deid_batch.wire import TEXT_VRS, VRS, Items, tag_name
 
 TEXT_DUMMY = "ANONYMIZED"
 DUMMIES = {
@@ -128,15 +128,12 @@ class Say(Method):
     behind: bool = False
 
     def apply(self, value: bytes, element: Element) -> Change:
-        values = []
-        if self.behind:
-            try:
-                values = [one for one in text.split(value, element.vr, element.charset) if one.strip()]
-            except BadValue as error:
-                return self.give_up(element, error.detail)
-        if self.said not in values:
-            values.append(self.said)
-        return Change(text.join(values, element.vr, element.charset))
+        try:
+            said_before = text.split(value, element.vr, element.charset) if self.behind else []
+            values = [one for one in said_before if one.strip() and one != self.said]
+            return Change(text.join([*values, self.said], element.vr, element.charset))
+        except BadValue:  # what can't be read gives way
+            return Change(text.join([self.said], element.vr, element.charset), 1)
 
 
 @dataclass(frozen=True)
@@ -148,6 +145,16 @@ class AddItems(Keep):
     @property
     def items(self) -> Items:
         return self.added
+
+
+@dataclass(frozen=True)
+class OverlayBits(Remove):
+    """Overlay Bit Position goes; but other than 0, an overlay lies in unused bits of Pixel Data. (PS3.3 C.9.2)"""
+
+    def apply(self, value: bytes, element: Element) -> Change:
+        if any(value):
+            raise SetAside("burned-in", f"{tag_name(element.tag)} says that Pixel Data holds an overlay")
+        return Change(None)
 
 
 @dataclass(frozen=True)

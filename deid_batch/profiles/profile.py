@@ -21,6 +21,7 @@ from deid_batch.methods.dummy import (
     Dummy,
     DummyItems,
     KeepItems,
+    OverlayBits,
     PatientPseudonym,
     Pseudonym,
 )
@@ -35,7 +36,7 @@ from deid_batch.profiles.markers import Weaker, additions, marks
 from deid_batch.values import ages, dates
 from deid_batch.wire import Made
 
-ENCAPSULATED_DOCUMENT = 0x00420011
+ENCAPSULATED_DOCUMENT, OVERLAY_BIT_POSITION = 0x00420011, 0x60000102
 PATIENT_NAME, PATIENT_AGE, PATIENT_BIRTH_DATE = 0x00100010, 0x00101010, 0x00100030
 KEYED = {
     0x00080050: "accession-number",
@@ -159,6 +160,7 @@ class Profile:
         item, parent = divmod(path[-1], 1 << 32) if path else (0, None)
         around = Around(frozenset(self.options), types, parent, item, file.declared)
         if not path and (mark := self._marks(file).get(tag)) is not None:
+            mark = mark if vr == "SQ" or not mark.items else Remove()
             return Treatment(mark, Verdict("C", "E.1.1: the instance says that it is de-identified"))
         if tag == ENCAPSULATED_DOCUMENT and not path and file.keeps_document:
             return Treatment(Keep(), Verdict("K", "the config keeps encapsulated documents"))
@@ -171,7 +173,7 @@ class Profile:
     def _method(self, verdict: Verdict, tag: int, vr: str, known: str, file: File) -> Method:
         match verdict.action:
             case "X":
-                return Remove()
+                return OverlayBits() if self._looks_for_bits(tag) else Remove()
             case "U":
                 return self.refresh
             case "K":
@@ -208,6 +210,10 @@ class Profile:
         if verdict.option == "clean_graphics" and tag == GRAPHIC_ANNOTATION:
             return Keep()
         return Remove()
+
+    def _looks_for_bits(self, tag: int) -> bool:
+        """Whether an overlay may be hidden in Pixel Data, and such files do not pass."""
+        return tag & 0xFF00FFFF == OVERLAY_BIT_POSITION and self.gate.burned_in == "set-aside"
 
     @property
     def _caps_ages(self) -> bool:
