@@ -197,7 +197,7 @@ def read_instance(
         found = top_level_values(data, pos, encoding, wanted, max(wanted), partial=partial)
     charset = found.get(_CHARSET, b"")
     patient = [_plain_text(found.get(tag, b""), charset) for tag in (0x00100021, 0x00100020)]
-    uid = {tag: uids.text_of(value) for tag, value in found.items()}
+    uid = {tag: uids.text_of(found[tag]) for tag in _IDENTITY & found.keys()}
     instance = Instance(
         uid.get(SOP_CLASS_UID, ""),
         uid.get(SOP_INSTANCE_UID, ""),
@@ -212,6 +212,7 @@ _PINNED = frozenset({_CHARSET, _PIXEL_REPRESENTATION})
 _IDENTITY = frozenset({_CHARSET, SOP_CLASS_UID, SOP_INSTANCE_UID, 0x00100020, 0x00100021, 0x0020000D, 0x0020000E})
 
 
+@lru_cache(maxsize=1024)
 def _values(raw: bytes, tag: int, charset: bytes) -> Values:
     """An attribute's values as text, without blanks around them; none where it is empty or no text.
 

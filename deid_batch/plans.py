@@ -77,7 +77,8 @@ class Plans(dict[bytes, Entry]):
         self.layouts: dict[int, Any] = {}
         """What the walk knows of the items of each sequence."""
         self._private: dict[tuple[bytes, str | None], Entry] = {}
-        self.additions = tuple((made, encode_made(made, ground.encoding)) for made in rules.additions(ground.variant))
+        additions = () if ground.path else rules.additions(ground.variant)
+        self.additions = tuple((made, encode_made(made, ground.encoding)) for made in additions)
         """What the top level is to have if it has it not, by tag."""
 
     def __missing__(self, header: bytes) -> Entry:

@@ -245,6 +245,12 @@ def test_another_age_stays(case: str) -> None:
     assert age(NOT_OVER[case]) == NOT_OVER[case][0]
 
 
+def test_other_ages_that_stay_are_capped_too() -> None:
+    capped = rules(CHARACTERISTICS, cap_ages=True)
+    assert treated((0x0072005F, "AS", "095Y"), rule_set=capped)[0x0072005F].value == "090Y"
+    assert treated((0x0072005F, "AS", "005Y"), rule_set=capped)[0x0072005F].value == "005Y"
+
+
 def test_ages_are_capped_on_request_only() -> None:
     assert age(OVER["by birth and study"], cap_ages=False) == "050Y"
 

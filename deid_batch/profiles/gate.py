@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from deid_batch.conditions import Condition, Values, When, all_hold
@@ -66,7 +67,7 @@ class Gate:
     documents: Literal["set-aside", "keep"] = "set-aside"
     deidentified: Literal["process", "set-aside"] = "process"
 
-    @property
+    @cached_property
     def condition_tags(self) -> frozenset[int]:
         """The attributes that are looked at."""
         risks = () if self.burned_in == "allow" else tuple(risk.when for risk in RISKS)
@@ -75,6 +76,10 @@ class Gate:
 
     def refusal(self, values: Mapping[int, Values]) -> tuple[str, str] | None:
         """(reason, detail) where a file with these values is to be set aside."""
+        return _refusal(self, tuple((tag, values[tag]) for tag in sorted(self.condition_tags & values.keys())))
+
+    def judged(self, values: Mapping[int, Values]) -> tuple[str, str] | None:
+        """The same, thought through."""
         if self.documents == "set-aside" and is_document(values):
             return "encapsulated-document", "the SOP Class holds a whole document"
         if self.deidentified == "set-aside" and "YES" in values.get(IDENTITY_REMOVED, ()):
@@ -84,6 +89,12 @@ class Gate:
         if any(all_hold(when, values) for when in self.burned_in_too):
             return "burned-in", "the config says so"
         return next((("burned-in", risk.why) for risk in RISKS if all_hold(risk.when, values)), None)
+
+
+@lru_cache(maxsize=256)
+def _refusal(gate: Gate, values: tuple[tuple[int, Values], ...]) -> tuple[str, str] | None:
+    """The answer for values that the next files of a series have too."""
+    return gate.judged(dict(values))
 
 
 def is_document(values: Mapping[int, Values]) -> bool:

@@ -191,8 +191,8 @@ class Profile:
             if known == "UI" and "retain_uids" not in self.options:
                 return self.refresh
             return _neutral_items(vr) if known == "SQ" else Keep()
-        if tag == PATIENT_AGE and self._caps_ages:
-            return CapAge(is_over=file.is_over_89)
+        if "AS" in (vr, dictionary.vr_of(tag)) and self._caps_ages:
+            return CapAge(is_over=file.is_over_89 and tag == PATIENT_AGE)
         return _neutral_items(vr) if dictionary.vr_of(tag) == "SQ" else Keep()
 
     def _cleaning(self, tag: int, vr: str, verdict: Verdict) -> Method:
