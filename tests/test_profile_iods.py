@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from datetime import date
 from functools import cache
 from io import BytesIO
@@ -16,7 +18,9 @@ import pytest
 from conftest import PYDICOM, SCANNERS
 from profiled import RING
 from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRLittleEndian
 from test_profile_table import ROWS, VALUES
 
 from deid_batch.config import load_config
@@ -117,6 +121,91 @@ def test_no_instance_with_every_attribute_gains_an_error(name: str, tmp_path: Pa
     output = written(data, "basic")
     assert output is not None
     assert gained(tmp_path / "before.dcm", output, tmp_path) <= FORCED
+
+
+def built(sop_class: str, modality: str, **attributes: object) -> bytes:
+    """A small instance of a SOP Class, with an identity."""
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    identity = {
+        "SOPClassUID": sop_class, "SOPInstanceUID": "1.2.3.4.5.6.1", "StudyInstanceUID": "1.2.3.4.1",
+        "SeriesInstanceUID": "1.2.3.4.2", "PatientName": "Doe^Jane", "PatientID": "4711", "PatientSex": "F",
+        "PatientBirthDate": "19700101", "StudyDate": "20200101", "StudyTime": "101010", "StudyID": "1",
+        "AccessionNumber": "A1", "ReferringPhysicianName": "Roe^Dr", "Modality": modality, "SeriesNumber": 1,
+        "InstanceNumber": 1, "Manufacturer": "ACME",
+    }  # fmt: skip
+    for keyword, value in (identity | attributes).items():
+        setattr(dataset, keyword, value)
+    buffer = BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def item(**attributes: object) -> Dataset:
+    dataset = Dataset()
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def referenced() -> list[Dataset]:
+    return [item(ReferencedSOPClassUID="1.2.840.10008.5.1.4.1.1.2", ReferencedSOPInstanceUID="1.2.3.4.5.6.9")]
+
+
+def concept(code: str, meaning: str) -> list[Dataset]:
+    return [item(CodeValue=code, CodingSchemeDesignator="DCM", CodeMeaning=meaning)]
+
+
+def presentation_state() -> bytes:
+    text = item(
+        AnchorPointAnnotationUnits="PIXEL", AnchorPoint=[1.0, 1.0], AnchorPointVisibility="Y",
+        UnformattedTextValue="Jane Doe",
+    )  # fmt: skip
+    area = item(
+        DisplayedAreaTopLeftHandCorner=[1, 1], DisplayedAreaBottomRightHandCorner=[9, 9],
+        PresentationSizeMode="SCALE TO FIT", PresentationPixelAspectRatio=[1, 1], ReferencedImageSequence=referenced(),
+    )  # fmt: skip
+    graphic = item(GraphicLayer="L1", ReferencedImageSequence=referenced(), TextObjectSequence=[text])
+    series = item(SeriesInstanceUID="1.2.3.4.7", ReferencedImageSequence=referenced())
+    return built(
+        "1.2.840.10008.5.1.4.1.1.11.1", "PR", PresentationCreationDate="20200102", PresentationCreationTime="101112",
+        ContentLabel="LABEL", ContentDescription="", ContentCreatorName="Roe^Dr", ReferencedSeriesSequence=[series],
+        DisplayedAreaSelectionSequence=[area], GraphicAnnotationSequence=[graphic],
+        GraphicLayerSequence=[item(GraphicLayer="L1", GraphicLayerOrder=1)], PresentationLUTShape="IDENTITY",
+    )  # fmt: skip
+
+
+def key_objects() -> bytes:
+    evidence = item(SeriesInstanceUID="1.2.3.4.7", ReferencedSOPSequence=referenced())
+    description = item(
+        RelationshipType="CONTAINS", ValueType="TEXT", TextValue="Jane Doe",
+        ConceptNameCodeSequence=concept("113012", "Key Object Description"),
+    )  # fmt: skip
+    image = item(RelationshipType="CONTAINS", ValueType="IMAGE", ReferencedSOPSequence=referenced())
+    return built(
+        "1.2.840.10008.5.1.4.1.1.88.59", "KO", ContentDate="20200101", ContentTime="101010", ValueType="CONTAINER",
+        ReferencedPerformedProcedureStepSequence=[], ContinuityOfContent="SEPARATE",
+        CurrentRequestedProcedureEvidenceSequence=[
+            item(StudyInstanceUID="1.2.3.4.1", ReferencedSeriesSequence=[evidence])
+        ],
+        ConceptNameCodeSequence=concept("113000", "Of Interest"), ContentSequence=[description, image],
+        ContentTemplateSequence=[item(MappingResource="DCMR", TemplateIdentifier="2010")],
+    )  # fmt: skip
+
+
+@needs_dciodvfy
+@pytest.mark.parametrize("options", ["", "clean_graphics", "clean_structured_content"])
+@pytest.mark.parametrize("build", [presentation_state, key_objects])
+def test_no_presentation_state_or_key_object_gains_an_error(
+    build: Callable[[], bytes], options: str, tmp_path: Path
+) -> None:
+    (tmp_path / "before.dcm").write_bytes(build())
+    (tmp_path / "cfg.json").write_text(json.dumps({"profile": "basic", "options": options.split()}))
+    output = written(build(), str(tmp_path / "cfg.json"))
+    assert output is not None
+    assert b"Jane" not in output
+    assert gained(tmp_path / "before.dcm", output, tmp_path) == set()
 
 
 KEPT_UIDS = ("1.2.840.10008.", "2.16.840.1.113883.")
