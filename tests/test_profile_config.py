@@ -123,6 +123,8 @@ DOUBTS = {
         "trustDeclaredPrivate: warning: does nothing: without retain_safe_private no private element stays",
     '{"profile": "basic", "dicomTagRules": [▸{"tag": {"keyword": "PatientBirthDate"}, "method": "keep"}]}':
         "dicomTagRules[0]: warning: leaves more than the profile would: where it holds, the profile is not claimed",
+    '{"profile": "basic", "options": ["retain_uids"], "rules": [▸{"tag": "StudyInstanceUID", "method": "refreshUID"}]}':
+        "rules[0]: warning: changes what retain_uids would keep: where it holds, that option is not claimed",
 }  # fmt: skip
 
 

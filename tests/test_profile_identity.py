@@ -139,6 +139,7 @@ GOES_ANYWAY = {
     "MAC Parameters Sequence": sequence(0x4FFE0001, (Element(0x04000005, "US", 1),)),
     "Original Attributes Sequence": sequence(0x04000561, (Element(0x00100010, "PN", b"Doe^Jane"),)),
     "a directory record's element": Element(0x00041500, "CS", b"DIR001"),
+    "what is said of private elements": sequence(0x00080300, (Element(0x00080302, "LO", b"DOE LABS"),)),
     "an overlay's label": Element(0x60001500, "LO", b"Doe Jane"),
     "an overlay's rows": Element(0x60020010, "US", 5),
     "a curve": Element(0x50000010, "US", 5),

@@ -170,6 +170,23 @@ def test_a_rule_that_leaves_no_more_does_not(case: str) -> None:
     assert made.DeidentificationMethod == SAID
 
 
+CHANGES = {
+    "a rule removes what the option keeps": with_own(SEX, Remove(), "retain_patient_characteristics", "retain_uids"),
+    "a rule for a VR does": with_own(VRIs("CS"), Remove(), "retain_patient_characteristics", "retain_uids"),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_an_option_is_not_claimed_where_a_rule_changes_what_it_keeps(case: str) -> None:
+    assert codes(output(instance(PATIENT), CHANGES[case])) == ["113100", "113110"]
+
+
+@pytest.mark.parametrize(("said", "claimed"), [("095Y", ["113100"]), ("045Y", ["113100", "113108"])])
+def test_patient_characteristics_are_not_claimed_where_an_age_is_capped(said: str, claimed: list[str]) -> None:
+    age = Element(0x00101010, "AS", said.encode())
+    assert codes(output(instance(age), rules("retain_patient_characteristics", cap_ages=True))) == claimed
+
+
 @pytest.mark.parametrize("modality", ["CT", "MR"])
 def test_a_rule_weighs_where_it_holds(modality: str) -> None:
     weaker = with_own(BIRTH_DATE, Keep(), when=(Condition(0x00080060, ("CT",)),))

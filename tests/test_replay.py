@@ -35,7 +35,9 @@ PRIVATE = """{"dicomTagRules": [
     {"tag": {"creator": "ACME 1.0", "value": "(0029,xx01)"}, "method": "cryptohash"},
     {"tag": {"value": "(0029,xxxx)"}, "method": "remove"},
     {"tag": {"VR": "PN"}, "method": "cryptohash"}], "parameters": {"key": "a key"}}"""
-RULE_SETS = {name: rule_set(text) for name, text in {**CONFIGS, "private": PRIVATE}.items()}
+PROFILE = """{"profile": "basic", "burnedIn": "allow", "contributingEquipment": true, "capAges": true,
+    "options": ["retain_patient_characteristics", "clean_structured_content"], "parameters": {"key": "a key"}}"""
+RULE_SETS = {name: rule_set(text) for name, text in {**CONFIGS, "private": PRIVATE, "profile": PROFILE}.items()}
 Outcome = tuple[bytes, Rewritten | None, str]
 
 

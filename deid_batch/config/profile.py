@@ -50,8 +50,13 @@ def read_profile(
         return config
     weaker = tuple(shortfall(rule, profile) for rule in config.rules)
     for entry, lack in zip(entries, weaker, strict=True):
-        if lack.does and not entry.rule.is_default:
+        if entry.rule.is_default:
+            continue
+        if lack.does:
             why = "leaves more than the profile would: where it holds, the profile is not claimed"
+            report(Problem(entry.node.place, why, is_warning=True))
+        for option in sorted(lack.changes):
+            why = f"changes what {option} would keep: where it holds, that option is not claimed"
             report(Problem(entry.node.place, why, is_warning=True))
     return replace(config, profile=replace(profile, weaker=weaker))
 

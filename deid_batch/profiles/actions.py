@@ -13,6 +13,8 @@ from deid_batch.wire import tag_name
 
 FULL_DATES, MODIFIED_DATES = "retain_long_full_dates", "retain_long_modified_dates"
 CLEAN_CONTENT, CLEAN_GRAPHICS = "clean_structured_content", "clean_graphics"
+SAFE_PRIVATE, RETAIN_UIDS = "retain_safe_private", "retain_uids"
+_PRIVATE_CHARACTERISTICS = 0x00080300
 _LETTERS = "XZD"
 """From the least that an IOD may need to the most."""
 _BEYOND_THE_TABLE = {
@@ -64,6 +66,8 @@ def verdict_on(tag: int, vr: str, creator: str | None, around: Around) -> Verdic
         return Verdict("C", "E.3.4: content items", CLEAN_CONTENT)
     if tag in _GRAPHIC_TEXTS and CLEAN_GRAPHICS in around.options:
         return Verdict("D", "E.3.3: the text of a graphic", CLEAN_GRAPHICS)
+    if tag == _PRIVATE_CHARACTERISTICS and SAFE_PRIVATE not in around.options:
+        return Verdict("X", "goes with the private elements that it describes")
     if tag in _BEYOND_THE_TABLE:
         return Verdict("X", _BEYOND_THE_TABLE[tag])
     if not dictionary.is_known(tag):
@@ -77,8 +81,8 @@ def verdict_on(tag: int, vr: str, creator: str | None, around: Around) -> Verdic
 def _by_vr(tag: int, vr: str, around: Around) -> Verdict | None:
     """Attributes that the table does not name, but that refer to instances, persons, places or days."""
     if vr == "UI" and tag not in uids.DEFINITION_ATTRIBUTES:
-        if "retain_uids" in around.options:
-            return Verdict("K", "E.3.9: UIDs are retained", "retain_uids")
+        if RETAIN_UIDS in around.options:
+            return Verdict("K", "E.3.9: UIDs are retained", RETAIN_UIDS)
         return Verdict("U", "E.1.1: all references to instances")
     if vr == "UR" and tag not in _DEFINITION_URLS:
         return Verdict("X", "a URL may lead to the original")
@@ -141,14 +145,14 @@ def _by_type(code: str, attribute_type: int) -> str:
 def _on_private(tag: int, vr: str, creator: str | None, around: Around) -> Verdict:
     if dictionary.is_private_creator(tag):
         return Verdict("X", "a private creator goes with the last element of its block")
-    if "retain_safe_private" not in around.options or creator is None:
+    if SAFE_PRIVATE not in around.options or creator is None:
         return Verdict("X", "Table E.1-1 private attributes: X")
     group, element = tag >> 16, tag & 0xFF
     row = tables.safe_private().get((group, creator, element))
     if row is not None and (is_listed_vr(vr, row.vr) or vr == dictionary.vr_of(tag, creator)):
-        return Verdict("K", f"Table E.3.10-1 ({group:04X},xx{element:02X}) {row.meaning}", "retain_safe_private")
+        return Verdict("K", f"Table E.3.10-1 ({group:04X},xx{element:02X}) {row.meaning}", SAFE_PRIVATE)
     if _is_declared(group, creator, element, around.declared):
-        return Verdict("K", "declared to be safe by (0008,0300)", "retain_safe_private")
+        return Verdict("K", "declared to be safe by (0008,0300)", SAFE_PRIVATE)
     return Verdict("X", f"{tag_name(tag)} is not in Table E.3.10-1")
 
 

@@ -19,7 +19,7 @@ TEMPORAL_INFORMATION = 0x00280303
 
 
 class Weaker(NamedTuple):
-    """How the user's own rules fall short of the profile, in the order of what that means."""
+    """How the user's own rules fall short of the profile and its options."""
 
     does: bool = False
     """Something stays that the profile would not leave."""
@@ -27,10 +27,15 @@ class Weaker(NamedTuple):
     """Patient's Name or Patient ID stay."""
     dates: str = ""
     """What became of dates: MODIFIED or UNMODIFIED where the profile would have done more."""
+    changes: frozenset[str] = frozenset()
+    """The options that would have kept what was changed."""
 
     def __or__(self, other: Weaker) -> Weaker:
         return Weaker(
-            self.does or other.does, self.keeps_identity or other.keeps_identity, max(self.dates, other.dates)
+            self.does or other.does,
+            self.keeps_identity or other.keeps_identity,
+            max(self.dates, other.dates),
+            self.changes | other.changes,
         )
 
 
@@ -38,7 +43,8 @@ def claims(options: Sequence[str], weaker: Weaker) -> list[tuple[str, str]]:
     """(code, meaning) of what was carried out: nothing by name where rules leave more than the profile does."""
     if weaker.does:
         return []
-    return [tables.BASIC, *(tables.OPTIONS[it] for it in options if it not in tables.NOT_CARRIED_OUT)]
+    not_done = tables.NOT_CARRIED_OUT | weaker.changes
+    return [tables.BASIC, *(tables.OPTIONS[it] for it in options if it not in not_done)]
 
 
 def marks(options: Sequence[str], weaker: Weaker, *, equipment: bool) -> dict[int, Method]:

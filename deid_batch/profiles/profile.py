@@ -63,6 +63,7 @@ _TEXT_ITEM = (
     Made(0x0040A160, "UT", b"ANONYMIZED"),
 )  # fmt: skip
 """The least that a content tree can hold. (PS3.3 C.17.3)"""
+PATIENT_CHARACTERISTICS = "retain_patient_characteristics"
 GRAPHIC_ANNOTATION = 0x00700001
 _CAN_GO = frozenset({GRAPHIC_ANNOTATION, WAVEFORM_ANNOTATION})
 """Sequences of modules that are conditional: with them the module goes, and the IOD stays whole."""
@@ -114,11 +115,6 @@ class Profile:
         return (*found, self.shift) if MODIFIED_DATES in self.options else tuple(found)
 
     @property
-    def name(self) -> str:
-        """The profile and its options, as they are written."""
-        return "basic" + "".join(f" + {option}" for option in self.options)
-
-    @property
     def condition_tags(self) -> frozenset[int]:
         """The attributes of the top level that decisions look at."""
         ages_by = _AGE_TAGS if self._caps_ages else ()
@@ -131,10 +127,13 @@ class Profile:
         keeps_document = self.gate.documents == "keep" and is_document(values)
         if keeps_document:
             weaker |= Weaker(does=True, keeps_identity=True)
+        is_over = self._caps_ages and is_over_89(values)
+        if is_over:
+            weaker |= Weaker(changes=frozenset({PATIENT_CHARACTERISTICS}))
         said = "".join(values.get(CHARACTERISTICS, ())) if self.trusts_declared else ""
         return File(
             types and types.number,
-            self._caps_ages and is_over_89(values),
+            is_over,
             declared_safe(said.encode("latin-1")),
             weaker,
             keeps_document,
@@ -217,7 +216,7 @@ class Profile:
 
     @property
     def _caps_ages(self) -> bool:
-        return self.cap_ages and "retain_patient_characteristics" in self.options
+        return self.cap_ages and PATIENT_CHARACTERISTICS in self.options
 
     def bound(self, ring: Mapping[str, bytes], reference: date) -> Profile:
         """The same with the run's keys by purpose and its reference date in place."""

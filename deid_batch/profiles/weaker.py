@@ -26,7 +26,11 @@ def shortfall(rule: Rule, profile: Profile) -> Weaker:
     found = Weaker()
     for tag, vr, creator in _covered(last_of(rule.selector)):
         treatment = profile.treatment(tag, vr, creator, (0,))
-        if treatment is None or _is_enough(rule.method, vr, treatment.verdict.action):
+        if treatment is None:
+            continue
+        if treatment.verdict.action == "K" and treatment.verdict.option and rule.method.name != "keep":
+            found |= Weaker(changes=frozenset({treatment.verdict.option}))
+        if _is_enough(rule.method, vr, treatment.verdict.action):
             continue
         dates = ("MODIFIED" if rule.method.name != "keep" else "UNMODIFIED") if vr in _DATES else ""
         found |= Weaker(does=True, keeps_identity=tag in (PATIENT_NAME, PATIENT_ID), dates=dates)
