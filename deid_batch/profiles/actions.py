@@ -17,7 +17,7 @@ SAFE_PRIVATE, RETAIN_UIDS = "retain_safe_private", "retain_uids"
 _PRIVATE_CHARACTERISTICS = 0x00080300
 _LETTERS = "XZD"
 """From the least that an IOD may need to the most."""
-_BEYOND_THE_TABLE = {
+_GO_TOO = {
     0x04000500: "an Encrypted Attributes Sequence that others wrote can be opened by their keys",
     0x4FFE0001: "MAC Parameters go with the Digital Signatures",
 }
@@ -60,6 +60,18 @@ def verdict_on(tag: int, vr: str, creator: str | None, around: Around) -> Verdic
         return _on_row(row, around)
     if tag >> 24 in (0x50, 0x60):
         return Verdict("X", "goes with its curve or overlay")
+    if (verdict := _beyond_the_table(tag, around)) is not None:
+        return verdict
+    if not dictionary.is_known(tag):
+        return Verdict("X", "no attribute of the data dictionary")
+    known = dictionary.vr_of(tag)
+    if known == "SQ" and vr != "SQ":
+        return Verdict("X", "not the sequence that it should be")
+    return _by_vr(tag, known, around)
+
+
+def _beyond_the_table(tag: int, around: Around) -> Verdict | None:
+    """Attributes that no row names, but that other clauses or the rows for others speak of."""
     if tag == content.TEXT_VALUE:
         return Verdict("D", "E.3.4: the text of a content item")
     if tag == content.SPECIMEN_PREPARATION_ITEMS and CLEAN_CONTENT in around.options:
@@ -68,14 +80,7 @@ def verdict_on(tag: int, vr: str, creator: str | None, around: Around) -> Verdic
         return Verdict("D", "E.3.3: the text of a graphic", CLEAN_GRAPHICS)
     if tag == _PRIVATE_CHARACTERISTICS and SAFE_PRIVATE not in around.options:
         return Verdict("X", "goes with the private elements that it describes")
-    if tag in _BEYOND_THE_TABLE:
-        return Verdict("X", _BEYOND_THE_TABLE[tag])
-    if not dictionary.is_known(tag):
-        return Verdict("X", "no attribute of the data dictionary")
-    known = dictionary.vr_of(tag)
-    if known == "SQ" and vr != "SQ":
-        return Verdict("X", "not the sequence that it should be")
-    return _by_vr(tag, known, around)
+    return Verdict("X", _GO_TOO[tag]) if tag in _GO_TOO else None
 
 
 def _by_vr(tag: int, vr: str, around: Around) -> Verdict | None:
