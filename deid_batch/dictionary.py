@@ -33,13 +33,34 @@ RepeatersDictionary: dict[str, tuple[str, str, str, str, str]] = _tables.Repeate
 _AMBIGUOUS = {"US or SS": "US", "OB or OW": "OW", "US or OW": "OW", "US or SS or OW": "OW", "OB/OW": "OW"}
 UNLIMITED = 1 << 30
 _NEWER = {
-    0x00081301: "SQ", 0x00081302: "SQ", 0x00081303: "SQ", 0x00081304: "SQ", 0x00100011: "SQ", 0x00100012: "LT",
-    0x00100013: "UT", 0x00100014: "SQ", 0x00100015: "SQ", 0x00100016: "UT", 0x00100041: "SQ", 0x00100042: "UT",
-    0x00100043: "SQ", 0x00100044: "SQ", 0x00100045: "UT", 0x00100046: "SQ", 0x00100047: "UR", 0x00102162: "UC",
-    0x0040A034: "DT", 0x0040A035: "DT", 0x0040B034: "DT", 0x0040B036: "DT", 0x0040B03B: "LT", 0x0040B03F: "LO",
-    0x0040E012: "UR", 0x3004007F: "LO",
-}  # fmt: skip
-"""Attributes of PS3.6 2026d that pydicom's dictionary (2024c) lacks."""
+    0x00081301: "SQ 1 PrincipalDiagnosisCodeSequence",
+    0x00081302: "SQ 1 PrimaryDiagnosisCodeSequence",
+    0x00081303: "SQ 1 SecondaryDiagnosesCodeSequence",
+    0x00081304: "SQ 1 HistologicalDiagnosesCodeSequence",
+    0x00100011: "SQ 1 PersonNamesToUseSequence",
+    0x00100012: "LT 1 NameToUse",
+    0x00100013: "UT 1 NameToUseComment",
+    0x00100014: "SQ 1 ThirdPersonPronounsSequence",
+    0x00100015: "SQ 1 PronounCodeSequence",
+    0x00100016: "UT 1 PronounComment",
+    0x00100041: "SQ 1 GenderIdentitySequence",
+    0x00100042: "UT 1 SexParametersForClinicalUseCategoryComment",
+    0x00100043: "SQ 1 SexParametersForClinicalUseCategorySequence",
+    0x00100044: "SQ 1 GenderIdentityCodeSequence",
+    0x00100045: "UT 1 GenderIdentityComment",
+    0x00100046: "SQ 1 SexParametersForClinicalUseCategoryCodeSequence",
+    0x00100047: "UR 1-n SexParametersForClinicalUseCategoryReference",
+    0x00102162: "UC 1-n EthnicGroups",
+    0x0040A034: "DT 1 EffectiveStartDateTime",
+    0x0040A035: "DT 1 EffectiveStopDateTime",
+    0x0040B034: "DT 1 AnnotationDateTime",
+    0x0040B036: "DT 1 SegmentDefinitionDateTime",
+    0x0040B03B: "LT 1 MontageName",
+    0x0040B03F: "LO 1 MontageChannelLabel",
+    0x0040E012: "UR 1 DisplayURI",
+    0x3004007F: "LO 1 DoseCalculationModelName",
+}
+"""Attributes of PS3.6 2026d that pydicom's dictionary (2024c) lacks: VR, VM, keyword."""
 
 
 def is_private(tag: int) -> bool:
@@ -58,7 +79,7 @@ def vr_of(tag: int, creator: str | None = None) -> str:
         return "LO"
     if not is_private(tag):
         entry = _entry(tag)
-        return entry.vr if entry else _NEWER.get(tag, "UN")
+        return entry.vr if entry else "UN"
     return _private_vr(tag, creator) if creator and tag & 0xFF00 else "UN"
 
 
@@ -118,8 +139,10 @@ def _entry(tag: int) -> _Entry | None:
     if is_private(tag):
         return None
     repeaters = (entries[tag & mask] for mask, entries in _repeaters().items() if tag & mask in entries)
-    found = DicomDictionary.get(tag) or next(repeaters, None)
-    return _Entry(*found) if found else None
+    if found := DicomDictionary.get(tag) or next(repeaters, None):
+        return _Entry(*found)
+    vr, vm, keyword = _NEWER[tag].split() if tag in _NEWER else ("", "", "")
+    return _Entry(vr, vm, "", "", keyword) if vr else None
 
 
 @cache
@@ -134,7 +157,8 @@ def _repeaters() -> Mapping[int, dict[int, tuple[str, ...]]]:
 
 @cache
 def _tags_by_folded_keyword() -> dict[str, int]:
-    return {entry[4].casefold(): tag for tag, entry in DicomDictionary.items() if entry[4]}
+    by_keyword = {entry[4].casefold(): tag for tag, entry in DicomDictionary.items() if entry[4]}
+    return by_keyword | {entry.split()[2].casefold(): tag for tag, entry in _NEWER.items()}
 
 
 def is_known(tag: int) -> bool:
@@ -145,7 +169,7 @@ def is_known(tag: int) -> bool:
 def known_keywords() -> list[str]:
     """All keywords of the dictionary, for the nearest name to a mistyped one."""
     entries = [*DicomDictionary.values(), *RepeatersDictionary.values()]
-    return [entry[4] for entry in entries if entry[4]]
+    return [*(entry[4] for entry in entries if entry[4]), *(entry.split()[2] for entry in _NEWER.values())]
 
 
 def mask_of_keyword(keyword: str) -> str | None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from datasets import Element, sequence
+from datasets import EXPLICIT, IMPLICIT, Element, Form, rewritten, sequence
 from profiled import RING, instance, output, rules, texts
 from pydicom import Dataset
 
+from deid_batch import dictionary
 from deid_batch.methods.dateshift import DateShift
 from deid_batch.methods.dummy import PatientPseudonym
-from deid_batch.rules import RuleSet
+from deid_batch.methods.erase import Keep, Redact
+from deid_batch.rules import Rule, RuleSet
+from deid_batch.selectors import TagIs
 
 PATIENT = 0x00100020, "LO"
 CHARACTERISTICS = "retain_patient_characteristics"
@@ -262,3 +265,23 @@ def test_the_key_decides() -> None:
     rekeyed = RuleSet((), b"k" * 32, profile=other.profile.__class__().bound({"uid": b"k" * 32}, date(2026, 1, 31)))
     assert treated((*PATIENT, "1")).PatientID != treated((*PATIENT, "1"), rule_set=rekeyed).PatientID
     assert RING["uid"] != b"k" * 32
+
+
+# ---- attributes younger than pydicom's dictionary ----
+
+YOUNGER = {"NameToUse": 0x00100012, "PronounComment": 0x00100016, "EthnicGroups": 0x00102162, "DisplayURI": 0x0040E012}
+
+
+@pytest.mark.parametrize("keyword", YOUNGER)
+@pytest.mark.parametrize("form", [EXPLICIT, IMPLICIT], ids=["explicit", "implicit"])
+def test_a_younger_attribute_is_known_by_name_and_goes(keyword: str, form: Form) -> None:
+    tag = YOUNGER[keyword]
+    assert dictionary.tag_of_keyword(keyword.upper()) == tag
+    assert dictionary.name_of(tag).endswith(f" {keyword}")
+    assert tag not in output(instance(Element(tag, dictionary.vr_of(tag), b"Doe Jane"), form=form))
+
+
+def test_the_items_of_a_younger_sequence_are_walked_in_implicit_vr() -> None:
+    names = sequence(0x00100011, (Element(0x00100010, "PN", b"Doe^Jane"),))
+    kept = RuleSet((Rule(TagIs(0x00100011), Keep()), Rule(TagIs(0x00100010), Redact(redact_leaves="empty"))))
+    assert b"Doe" not in rewritten(instance(names, form=IMPLICIT), kept)[0]
