@@ -24,6 +24,7 @@ from deid_batch.values import text, uids
 from deid_batch.values.text import find_control, has_foreign_bytes
 from deid_batch.wire import (
     IMPLICIT_LITTLE,
+    ITEM,
     ITEM_DELIMITATION,
     LONG_VRS,
     MAX_DEPTH,
@@ -816,6 +817,9 @@ class Walk:
                 out.append(data[run:pos])
                 pos = run = end_of_item(data, start, item_end, encoding, frame.depth + 1, delimited=open_end)
                 self._counts["removed"] += 1
+                if self._trace is not None:
+                    place, rule = (frame.place, plan.tag, number), plan.decision.rule
+                    self._trace.append(Touch(place, ITEM, "", rule, frame.charset, encoding.little, None, None))
             else:
                 ground = frame.ground._replace(encoding=encoding, path=(*path[:-1], path[-1] | fate << 32))
                 place = frame.place, plan.tag, number

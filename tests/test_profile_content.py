@@ -9,8 +9,11 @@ import pytest
 from datasets import EXPLICIT, IMPLICIT, Element, Form, Item, sequence
 from profiled import instance, output, rules, texts
 from pydicom import Dataset
+from typer.testing import CliRunner
 
 import deid_batch
+from deid_batch.cli import app
+from deid_batch.preview import changes_of
 
 COMPREHENSIVE_SR = b"1.2.840.10008.5.1.4.1.1.88.33"
 CLEAN = "clean_structured_content"
@@ -134,6 +137,18 @@ def test_items_go_at_any_depth_and_in_any_form(form: Form, is_undefined: bool) -
     made = output(report(GONE, outer, GONE, form=form, is_undefined=is_undefined), rules(CLEAN))
     (kept,) = made.ContentSequence
     assert [value_of(it) for it in kept.ContentSequence] == ["ANONYMIZED"]
+
+
+def test_preview_shows_the_items_that_go(tmp_path: Path) -> None:
+    (tmp_path / "cfg.json").write_text('{"profile": "basic", "options": ["clean_structured_content"]}')
+    (tmp_path / "report.dcm").write_bytes(report(GONE, TEXT))
+    changes, _, _ = changes_of(str(tmp_path / "report.dcm"), str(tmp_path / "cfg.json"))
+    assert [(it.tag, it.place) for it in changes if it.tag == 0xFFFEE000] == [
+        (0xFFFEE000, ((), SEQUENCES["Content"], 0)),
+    ]  # fmt: skip
+    said = CliRunner().invoke(app, ["preview", str(tmp_path / "report.dcm"), "-c", str(tmp_path / "cfg.json")]).stdout
+    assert "(0040,A730)[1] / (FFFE,E000)" in said.replace("\n", "")
+    assert "Doe" not in said
 
 
 def test_what_lies_in_an_item_that_goes_goes_with_it() -> None:
