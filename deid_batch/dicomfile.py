@@ -23,7 +23,6 @@ from deid_batch.engine import CompiledRules, Tail, Touch, Walk, read_instance
 from deid_batch.errors import FileError, NeedMore, OddEncoding, OutputError, SetAside, Skipped, Unreadable
 from deid_batch.filemeta import FileMeta
 from deid_batch.methods import Instance
-from deid_batch.rules import Values
 from deid_batch.values import uids
 from deid_batch.wire import SEQUENCE_DELIMITATION, UNDEFINED, Encoding, read_item, tag_name
 
