@@ -210,9 +210,31 @@ def end_of_item(data: bytes, pos: int, end: int, encoding: Encoding, depth: int,
     """Where the item ends whose content begins at `pos`: at `end`, or behind its delimitation."""
     if not delimited:
         return end
-    for header in headers(data, pos, end, encoding, depth):
-        pos = header.start
-    return pos
+    explicit, length_at = encoding.explicit, 6 if encoding.explicit else 4
+    length_of = (encoding.u16 if explicit else encoding.u32).unpack_from
+    unusual = encoding.item_code[:2], b"\0\0\0\0"
+    while True:
+        while pos + 8 <= end and (not explicit or data[pos + 4 : pos + 6] in _SHORT_CODES):  # most elements
+            stop = pos + 8 + length_of(data, pos + length_at)[0]
+            if stop > end or data.startswith(unusual, pos):
+                break
+            pos = stop
+        header = _header_in_item(data, pos, end, encoding)
+        if header.tag == ITEM_DELIMITATION:
+            return header.start
+        pos = end_of_value(data, header, end, encoding, depth)
+
+
+def _header_in_item(data: bytes, pos: int, end: int, encoding: Encoding) -> Header:
+    """The header of an element or of an item delimitation."""
+    header = read_header(data, pos, end, encoding)
+    if header.tag == ITEM_DELIMITATION and header.length:
+        raise Unreadable("bad-sequence", "an item delimitation has a length")
+    if header.tag >> 16 == 0xFFFE and header.tag != ITEM_DELIMITATION:
+        raise Unreadable("bad-sequence", f"{tag_name(header.tag)} stands where an element must begin")
+    if not header.tag:
+        raise OddEncoding("tag-order", "zeros stand where an element must begin")
+    return header
 
 
 def headers(data: bytes, pos: int, end: int, encoding: Encoding, depth: int = 0) -> Iterator[Header]:

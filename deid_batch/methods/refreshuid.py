@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from deid_batch import crypto
-from deid_batch.methods.base import Element, ValueMethod, key_field
-from deid_batch.values import uids
+from deid_batch.methods.base import Change, Element, ValueMethod, key_field
+from deid_batch.values import text, uids
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,14 @@ class RefreshUID(ValueMethod):
     purpose: ClassVar[str] = "uid"
 
     key: bytes = key_field()
+
+    def apply(self, value: bytes, element: Element) -> Change:
+        uid = value.rstrip(b"\0 ")
+        if element.vr != "UI" or not uid.isascii() or b"\\" in uid or not uid.strip():
+            return super().apply(value, element)
+        old = uid.decode()  # a single UID, as nearly all are
+        new = self.treat(old, element, 0)
+        return super().apply(value, element) if new is old else Change(text.padded(new.encode(), "UI"))
 
     def treat(self, value: str, element: Element, number: int) -> str:
         if element.tag in uids.DEFINITION_ATTRIBUTES or value.strip() in uids.registered():
