@@ -11,7 +11,7 @@ from deid_batch.ledger import Todo
 
 T = TypeVar("T")
 MAX_FILES = 128
-MAX_BYTES = 64 << 20
+MAX_BYTES = 512 << 20
 
 
 @dataclass(frozen=True)

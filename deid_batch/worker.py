@@ -33,8 +33,8 @@ Prepared = tuple[bytes, bytes, Row]
 _BAD_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOENT})
 """What file systems say of a name they can't hold, ENOENT too where a letter is not allowed."""
 _TAKEN_NAME = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY})
-_FEWEST_SYNCED = 16
-"""Files that are synced together, at least; more, where the disk is slow."""
+_FEWEST_SYNCED, _LEAST_SYNCED = 16, 32 << 20
+"""So many files, or bytes, are synced together; more, where the disk is slow."""
 MACHINE_FAULTS = {
     errno.ENOSPC: "the disk of OUT or the work directory is full, make room",
     errno.EDQUOT: "the disk quota of OUT or the work directory is used up, make room or have it raised",
@@ -108,6 +108,7 @@ class Worker:
         """De-identify files: written one by one; synced together and renamed while the next ones are written."""
         result = JobResult(size=job.size)
         prepared: list[Prepared] = []
+        waiting = 0
         published: list[Future[list[tuple[bytes, Row]]]] = []
         with ThreadPoolExecutor(1) as publisher:
             for path in job.paths:
@@ -123,9 +124,11 @@ class Worker:
                     continue
                 result.hits.update(rewritten.hits)
                 prepared.append((path, temporary, _written_row(path, rewritten, time.monotonic() - began)))
-                if len(prepared) >= _FEWEST_SYNCED and all(earlier.done() for earlier in published):
+                waiting += rewritten.bytes_out
+                is_enough = len(prepared) >= _FEWEST_SYNCED or waiting >= _LEAST_SYNCED
+                if is_enough and all(earlier.done() for earlier in published):
                     published.append(publisher.submit(self._published, prepared))
-                    prepared = []
+                    prepared, waiting = [], 0
             published.append(publisher.submit(self._published, prepared))
         for earlier in published:
             try:
