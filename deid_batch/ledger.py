@@ -164,6 +164,14 @@ class Ledger:
         query = "SELECT 1 FROM file WHERE path = ? AND status = 'written'"
         return self._db.execute(query, (path,)).fetchone() is not None
 
+    def claims(self, path: bytes) -> bool:
+        """Whether a file is written under a name, or in a folder of it, or may still be."""
+        query = (
+            "SELECT 1 FROM file WHERE (path = ?1 OR path > ?2 AND path < ?3) "
+            "AND (status IS NULL OR status = 'written') LIMIT 1"
+        )
+        return self._db.execute(query, (path, path + b"/", path + b"0")).fetchone() is not None
+
     def reopen(self, paths: Iterable[bytes]) -> None:
         """Let files be done again."""
         remaining = iter(paths)
