@@ -13,7 +13,7 @@ import pydicom
 import pytest
 from conftest import PYDICOM, Place, lay, names, new_place, tree
 from pydicom import Dataset, dcmread
-from pydicom.fileset import FileSet
+from pydicom.fileset import FileInstance, FileSet, RecordNode
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from deid_batch.dicomdir import Directory
@@ -30,9 +30,9 @@ FILES = {
     "PAT2/DOSE": "rtdose_1frame.dcm",
     "PAT2/REPORT": "test-SR.dcm",
     "PAT2/ECG": "waveform_ecg.dcm",
-    "SERIES/IM1": "dicomdirtests/98892003/MR1/4919",
-    "SERIES/IM2": "dicomdirtests/98892003/MR1/5641",
-    "SERIES/IM3": "dicomdirtests/98892003/MR2/6273",
+    "SERIES/IM1": "dicomdirtests/98892003/MR1/5641",
+    "SERIES/IM2": "dicomdirtests/98892003/MR2/6273",
+    "SERIES/IM3": "dicomdirtests/98892003/MR2/6935",
 }
 TYPES = {"PLAN": "RT PLAN", "STRUCT": "RT STRUCTURE SET", "DOSE": "RT DOSE", "REPORT": "SR DOCUMENT", "ECG": "WAVEFORM"}
 KEEP = [{"tag": {"VR": "PN"}, "method": "keep"}]
@@ -118,8 +118,8 @@ def test_a_study_has_one_record_and_its_series_stand_below(done: Place) -> None:
     tail = [(record.DirectoryRecordType, record.get("ReferencedFileID")) for record in records(done)]
     start = tail.index(("IMAGE", ["SERIES", "IM1"])) - 3
     assert [(kind, file and file[-1]) for kind, file in tail[start : start + 7]] == [
-        ("PATIENT", None), ("STUDY", None), ("SERIES", None), ("IMAGE", "IM1"), ("IMAGE", "IM2"), ("SERIES", None),
-        ("IMAGE", "IM3"),
+        ("PATIENT", None), ("STUDY", None), ("SERIES", None), ("IMAGE", "IM1"), ("SERIES", None), ("IMAGE", "IM3"),
+        ("IMAGE", "IM2"),
     ]  # fmt: skip
 
 
@@ -131,16 +131,27 @@ def test_keys_are_those_of_the_outputs(done: Place) -> None:
         assert leaf.ReferencedSOPClassUIDInFile == meta.MediaStorageSOPClassUID
         assert leaf.ReferencedSOPInstanceUIDInFile == meta.MediaStorageSOPInstanceUID
         assert leaf.ReferencedTransferSyntaxUIDInFile == meta.TransferSyntaxUID
-        for node in (file.node, *file.node.ancestors):
-            keys = [element for element in node._record if element.tag.group > 4]
-            for element in keys:
-                assert (element.value or "") == (output.get(element.keyword) or ""), element.keyword
+        assert_same(leaf, [output])
+        for node in file.node.ancestors:
+            below = [dcmread(instance.path) for instance in FileSet(done.out / "DICOMDIR") if is_below(instance, node)]
+            assert_same(node._record, below)
+
+
+def is_below(instance: FileInstance, node: RecordNode) -> bool:
+    return node._record.seq_item_tell in [ancestor._record.seq_item_tell for ancestor in instance.node.ancestors]
+
+
+def assert_same(record: Dataset, outputs: list[Dataset]) -> None:
+    """Each key is that of one of the outputs."""
+    for key in record:
+        if key.tag.group > 4:
+            assert (key.value or "") in [output.get(key.keyword) or "" for output in outputs], key.keyword
 
 
 def test_nothing_of_the_originals_is_in_it(done: Place) -> None:
     written = (done.out / "DICOMDIR").read_bytes()
     for origin in FILES.values():
-        original = dcmread(PYDICOM / origin)
+        original = dcmread(PYDICOM / origin, force=True)
         for keyword in (
             "PatientName",
             "PatientID",
@@ -162,7 +173,7 @@ def test_dcmdump_reads_it(done: Place) -> None:
 
 
 def test_dciodvfy_misses_nothing_in_it_that_the_files_have(place: Place) -> None:
-    sound = ["SERIES/IM1", "SERIES/IM2", "SERIES/IM3", "PAT1/CT", "PAT2/STRUCT"]
+    sound = ["SERIES/IM1", "SERIES/IM2", "SERIES/IM3", "PAT1/CT", "PAT1/MR/IM1"]
     lay(place, {name: FILES[name] for name in sound})
     place.configure(rules=KEEP)
     assert place.run_here("--dicomdir").returncode == 0
@@ -380,8 +391,8 @@ def test_a_file_costs_little_memory() -> None:
     source = str(PYDICOM / "CT_small.dcm")
     directory.add(b"FIRST", source)
     tracemalloc.start()
-    for number in range(300):
+    for number in range(60):
         directory.add(b"DIR/IM%d" % number, source)
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert held / 300 < 1500  # 100,000 files: 150 MB at most
+    assert held / 60 < 1500  # 100,000 files: 150 MB at most
