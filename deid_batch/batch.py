@@ -343,7 +343,6 @@ def _check_agreement(marks: Mapping[str, bytes], options: Options, ledger: Ledge
     earlier = {name: ledger.remembered(name) for name in marks}
     if options.overwrite:
         _unlink_in(os.fsencode(options.out), (path for path, _ in ledger.written()))
-        FileSet(options.out, ledger).withdraw()
         ledger.clear()
     elif differing := [name for name, mark in marks.items() if earlier[name] not in (None, mark)]:
         what = ", ".join(differing)

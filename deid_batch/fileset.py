@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from deid_batch.dicomdir import Directory
 
 UNFINISHED = "the run is not finished"
-_NAME = b"DICOMDIR"
+_NAME = "DICOMDIR"
 _STATE = "dicomdir"
 _COMPONENT = re.compile(rb"[A-Z0-9_]{1,8}")
 _MOST_COMPONENTS = 8
@@ -33,18 +33,18 @@ def is_file_id(path: bytes) -> bool:
 class FileSet:
     """OUT as a file-set. What the ledger remembers of its DICOMDIR says that it is ours, and of which outputs."""
 
-    def __init__(self, out: str | bytes, ledger: Ledger) -> None:
-        self._out = os.fsencode(out)
-        self._place = os.path.join(self._out, _NAME)
+    def __init__(self, out: bytes, ledger: Ledger) -> None:
+        self._out = out
+        self._place = os.path.join(self._out, _NAME.encode())
         self._ledger = ledger
 
     def withdraw_stale(self) -> None:
         """Take our DICOMDIR away where it does not refer to the outputs as they are, or an output needs its name."""
         known = self._ledger.remembered(_STATE)
         if known and (self._ledger.claims(_NAME) or known[:32] != self._outputs()):
-            self.withdraw()
+            self._withdraw()
 
-    def withdraw(self) -> None:
+    def _withdraw(self) -> None:
         """Take our DICOMDIR away, if there is one."""
         if not self._ledger.remembered(_STATE):
             return
@@ -61,9 +61,9 @@ class FileSet:
             files = self._check_names(overwrite=overwrite)
             outputs = self._outputs()
             if self._ledger.remembered(_STATE) != outputs + _digest_of(self._place):
-                self._write(os.path.join(temporary, _NAME), outputs, self._directory(files, progress, goes_on))
+                self._write(os.path.join(temporary, _NAME.encode()), outputs, self._directory(files, progress, goes_on))
         except _NoneCanBe as why:
-            self.withdraw()
+            self._withdraw()
             return f"No DICOMDIR is written: {why}"
         return f"DICOMDIR of OUT: refers to {files:,} files"
 

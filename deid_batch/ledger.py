@@ -164,13 +164,13 @@ class Ledger:
         query = "SELECT 1 FROM file WHERE path = ? AND status = 'written'"
         return self._db.execute(query, (path,)).fetchone() is not None
 
-    def claims(self, path: bytes) -> bool:
-        """Whether a file is written under a name, or in a folder of it, or may still be."""
+    def claims(self, name: str) -> bool:
+        """Whether a file is written under a name, in whatever case, or in a folder of it, or may still be."""
         query = (
-            "SELECT 1 FROM file WHERE (path = ?1 OR path > ?2 AND path < ?3) "
+            "SELECT 1 FROM file WHERE substr(upper(CAST(path AS TEXT)) || '/', 1, ?2) = ?1 "
             "AND (status IS NULL OR status = 'written') LIMIT 1"
         )
-        return self._db.execute(query, (path, path + b"/", path + b"0")).fetchone() is not None
+        return self._db.execute(query, (f"{name}/".upper(), len(name) + 1)).fetchone() is not None
 
     def reopen(self, paths: Iterable[bytes]) -> None:
         """Let files be done again."""

@@ -18,6 +18,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from deid_batch.dicomdir import Directory
 from deid_batch.fileset import is_file_id
+from deid_batch.ledger import Found, Ledger
 
 FILES = {
     "PAT1/CT": "CT_small.dcm",
@@ -260,6 +261,12 @@ def test_none_stays_that_is_not_true_any_more(ready: Place, options: tuple[objec
     assert names(ready.out) == {"PAT1/MR/IM1"}
 
 
+def test_without_the_option_one_that_lacks_new_files_goes(ready: Place) -> None:
+    lay(ready, {"NEW": "MR_small_implicit.dcm"})
+    assert ready.run_here().returncode == 0
+    assert names(ready.out) == {"PAT1/CT", "PAT1/MR/IM1", "NEW"}
+
+
 def test_without_the_option_one_that_is_true_stays(ready: Place) -> None:
     before = tree(ready.out)
     assert ready.run_here().returncode == 0
@@ -272,6 +279,19 @@ def test_the_work_that_is_not_finished_gets_none(place: Place) -> None:
     assert result.returncode == 5
     assert "No DICOMDIR is written: the run is not finished" in result.stdout
     assert "DICOMDIR" not in names(place.out)
+
+
+def test_one_that_is_true_stays_though_more_is_to_be_done(ready: Place) -> None:
+    lay(ready, {"A": "MR_truncated.dcm"})
+    before = tree(ready.out)
+    result = ready.run_here("--dicomdir", "--max-failures", 0)
+    assert "No DICOMDIR is written: the run is not finished" in result.stdout
+    assert tree(ready.out) == before
+
+
+def test_with_overwrite_an_earlier_one_goes(ready: Place) -> None:
+    assert ready.run_here("--overwrite").returncode == 0
+    assert names(ready.out) == {"PAT1/CT", "PAT1/MR/IM1"}
 
 
 def test_a_dry_run_writes_none(place: Place) -> None:
@@ -295,6 +315,16 @@ def test_an_output_of_its_name_goes_first(ready: Place, name: str) -> None:
         assert "No DICOMDIR is written: an output, or a folder of outputs, has its name" in result.stdout
         assert dcmread(ready.out / name).Modality == "MR"
         assert names(ready.out) == {"PAT1/CT", "PAT1/MR/IM1", name}
+
+
+@pytest.mark.parametrize(
+    ("path", "claimed"), [("DICOMDIR", True), ("dicomdir/a/b", True), ("DICOMDIR2", False), ("A/DICOMDIR", False)]
+)
+def test_its_name_is_taken_in_whatever_case(tmp_path: Path, path: str, claimed: bool) -> None:
+    ledger = Ledger(str(tmp_path / "ledger"))
+    ledger.found(1, [Found(b"A/B", 1, 1), Found(path.encode(), 1, 1)], [])
+    assert ledger.claims("DICOMDIR") == claimed
+    ledger.close()
 
 
 def test_a_file_of_its_name_that_is_not_ours_stays(place: Place) -> None:
@@ -334,6 +364,20 @@ def read_back(folder: Path, dataset: Dataset, syntax: str = ExplicitVRLittleEndi
     return list(dcmread(folder / "DICOMDIR").DirectoryRecordSequence)
 
 
+def test_records_are_in_the_order_of_their_numbers_and_ids(tmp_path: Path) -> None:
+    directory = Directory()
+    for name, patient, series, number in [("A", "Q", 10, 1), ("B", "P", 10, 2), ("C", "P", 10, 1), ("D", "P", 9, 3)]:
+        file = instance("1.2.840.10008.5.1.4.1.1.2", PatientID=patient, SeriesNumber=series, InstanceNumber=number)
+        file.SeriesInstanceUID = f"2.25.{series}"
+        file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        file.save_as(tmp_path / name, enforce_file_format=True)
+        directory.add(name.encode(), str(tmp_path / name))
+    (tmp_path / "DICOMDIR").write_bytes(b"".join(directory.chunks()))
+    found = dcmread(tmp_path / "DICOMDIR").DirectoryRecordSequence
+    assert [record.ReferencedFileID for record in found if "ReferencedFileID" in record] == ["D", "C", "B", "A"]
+    assert [record.PatientID for record in found if "PatientID" in record] == ["P", "Q"]
+
+
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
 def test_numbers_are_right_whatever_the_byte_order(tmp_path: Path, syntax: str) -> None:
     spectroscopy = instance(
@@ -350,12 +394,13 @@ def test_names_are_in_the_charset_of_their_files(tmp_path: Path, charset: str | 
     assert read_back(tmp_path, named)[0].PatientName == "Yamada^Tarou=山田^太郎"
 
 
-def test_of_a_content_tree_only_what_qualifies_the_title_is_taken(tmp_path: Path) -> None:
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_of_a_content_tree_only_what_qualifies_the_title_is_taken(tmp_path: Path, syntax: str) -> None:
     qualifier, text = Dataset(), Dataset()
     qualifier.RelationshipType, qualifier.ValueType = "HAS CONCEPT MOD", "CODE"
     text.RelationshipType, text.ValueType, text.TextValue = "CONTAINS", "TEXT", "a finding"
     report = instance("1.2.840.10008.5.1.4.1.1.88.59", ContentSequence=[text, qualifier])
-    leaf = read_back(tmp_path, report)[-1]
+    leaf = read_back(tmp_path, report, syntax)[-1]
     assert leaf.DirectoryRecordType == "KEY OBJECT DOC"
     assert [item.ValueType for item in leaf.ContentSequence] == ["CODE"]
 
