@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import tracemalloc
 from collections.abc import Iterator
@@ -287,6 +289,33 @@ def test_one_that_is_true_stays_though_more_is_to_be_done(ready: Place) -> None:
     result = ready.run_here("--dicomdir", "--max-failures", 0)
     assert "No DICOMDIR is written: the run is not finished" in result.stdout
     assert tree(ready.out) == before
+
+
+def test_outputs_that_pydicom_cannot_read_are_counted(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay(place, {"A": "CT_small.dcm"})
+
+    def refuse(*_: object) -> None:
+        raise ValueError("a value")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Directory, "add", refuse)
+        result = place.run_here("--dicomdir")
+    assert result.returncode == 0
+    assert "No DICOMDIR is written: 1 of 1 outputs can't be read" in result.stdout
+    assert "a value" not in result.stdout + result.stderr
+    assert names(place.out) == {"A"}
+
+
+def test_interrupted_while_it_is_made_it_is_made_by_the_next_run(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay(place, {"A": "CT_small.dcm", "B": "MR_small.dcm"})
+    with monkeypatch.context() as patch:
+        patch.setattr(Directory, "add", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        result = place.run_here("--dicomdir")
+    assert result.returncode == 130
+    assert "No DICOMDIR is written: the run is not finished" in result.stdout
+    assert names(place.out) == {"A", "B"}
+    assert place.run_here("--dicomdir").returncode == 0
+    assert len(FileSet(place.out / "DICOMDIR")) == 2
 
 
 def test_with_overwrite_an_earlier_one_goes(ready: Place) -> None:
