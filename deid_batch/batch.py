@@ -19,6 +19,7 @@ from deid_batch import __version__, crypto, workspace
 from deid_batch.audit import AuditLog
 from deid_batch.config import Config
 from deid_batch.errors import FileError, Skipped, StoppedEarly, UsageError
+from deid_batch.fileset import UNFINISHED, FileSet
 from deid_batch.ledger import Fault, Found, Ledger, Outcome
 from deid_batch.plan import Job, cut_into_jobs, portions
 from deid_batch.pool import Pool, local_pool, run_jobs
@@ -48,6 +49,7 @@ class Options:
     max_failures: int | None = None
     file_timeout: float = 0.0
     verify_outputs: bool = False
+    dicomdir: bool = False
     scheduler: str = ""
     """The address of a Dask scheduler whose workers do the jobs; "" for processes of this machine."""
 
@@ -71,6 +73,8 @@ class Summary:
     seconds: float = 0.0
     interrupted: bool = False
     stopped: str = ""
+    dicomdir: str = ""
+    """What became of the DICOMDIR; "" where none was asked for."""
 
     def files(self, *statuses: str) -> int:
         """How many files have one of these statuses."""
@@ -146,18 +150,30 @@ class _Run:
         self._audit = audit
         self._progress = progress
         self._summary = summary
+        self._file_set = FileSet(setting.out, ledger)
         self._failures = 0
 
     def do(self, pool: Pool) -> None:
         """Scan, then de-identify what is not done yet."""
         self._note(JobResult(self._find()))
         self._give_up_colliding()
+        self._file_set.withdraw_stale()
         self._audit.rewrite(self._ledger.rows())
         unprobed = map(Job, portions(self._ledger.unprobed(), _PROBES_A_JOB))
         self._work_through(pool, "scan", "probe", unprobed, self._ledger.remaining(unprobed=True))
         todo = cut_into_jobs(self._ledger.todo())
         self._work_through(pool, "de-identify", "deidentify", todo, self._ledger.remaining())
         self._audit.rewrite(self._ledger.rows())
+        self._file_set.withdraw_stale()
+        if self._options.dicomdir and not self._options.dry_run:
+            self._summary.dicomdir = self._renew_dicomdir()
+
+    def _renew_dicomdir(self) -> str:
+        """Write a DICOMDIR, if everything is done that it is to refer to."""
+        if not self._goes_on() or self._ledger.remaining():
+            return f"No DICOMDIR is written: {UNFINISHED}"
+        overwrite = self._options.overwrite
+        return self._file_set.renew(self._setting.temporary, self._progress, self._goes_on, overwrite=overwrite)
 
     def _give_up_colliding(self) -> None:
         """Give up files whose names OUT can't tell from others'. Only what was made of these goes, not of those."""

@@ -101,6 +101,9 @@ def run(
     verify_outputs: Annotated[
         bool, typer.Option("--verify-outputs", help="Read what was written earlier, and do again what has changed.")
     ] = False,
+    dicomdir: Annotated[
+        bool, typer.Option("--dicomdir", help="Write a DICOMDIR of what OUT holds, once everything is done.")
+    ] = False,
     backend: Annotated[Backend, typer.Option(help="Who does the work: processes here, or a Dask cluster.")] = "loky",
     scheduler: Annotated[
         str, typer.Option(metavar="ADDRESS", help="The Dask scheduler, such as tcp://host:8786.")
@@ -129,6 +132,7 @@ def run(
         max_failures=max_failures,
         file_timeout=file_timeout,
         verify_outputs=verify_outputs,
+        dicomdir=dicomdir,
         scheduler=scheduler,
     )
     with _errors_told():

@@ -164,6 +164,14 @@ class Ledger:
         query = "SELECT 1 FROM file WHERE path = ? AND status = 'written'"
         return self._db.execute(query, (path,)).fetchone() is not None
 
+    def claims(self, name: str) -> bool:
+        """Whether a file is written under a name, in whatever case, or in a folder of it, or may still be."""
+        query = (
+            "SELECT 1 FROM file WHERE substr(upper(CAST(path AS TEXT)) || '/', 1, ?2) = ?1 "
+            "AND (status IS NULL OR status = 'written') LIMIT 1"
+        )
+        return self._db.execute(query, (f"{name}/".upper(), len(name) + 1)).fetchone() is not None
+
     def reopen(self, paths: Iterable[bytes]) -> None:
         """Let files be done again."""
         remaining = iter(paths)

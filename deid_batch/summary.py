@@ -76,6 +76,8 @@ def _remarks(summary: Summary, options: Options) -> list[str]:
         remarks.append(f"Keys drawn at random {where}: {drawn}")
     if summary.gone:
         remarks.append(f"Files that were there in an earlier run and are gone from SOURCE: {summary.gone:,}")
+    if summary.dicomdir:
+        remarks.append(summary.dicomdir)
     seconds = max(summary.seconds, 1e-9)
     rate = f"{summary.files_now / seconds:,.0f} files/s, {summary.bytes_now / 1e6 / seconds:,.1f} MB/s"
     remarks.append(f"{summary.files_now:,} files in {seconds:,.1f} s: {rate}")

@@ -17,8 +17,8 @@ FLOORS = [
     {"engine", "replay", "layouts"},
     {"oddfile", "dicomfile"},
     {"ledger", "audit", "workspace"},
-    {"worker", "scan", "plan", "preview", "status", "api"},
-    {"batch", "pool", "daskpool", "progress"},
+    {"worker", "scan", "plan", "preview", "status", "api", "dicomdir"},
+    {"batch", "fileset", "pool", "daskpool", "progress"},
     {"cli", "demo", "summary", "statement", "views", "__main__"},
 ]
 """The rooms, ground to roof; a name stands for a module or for a folder of modules."""
@@ -26,7 +26,7 @@ ROOMS = {
     "cryptography": {"crypto"},
     "lark": {"config.jsonc"},
     "pydantic": {"config.settings", "config.schema"},
-    "pydicom": {"dictionary", "values.text", "values.uids", "oddfile", "demo", "api"},
+    "pydicom": {"dictionary", "values.text", "values.uids", "oddfile", "demo", "api", "dicomdir"},
     "sqlite3": {"ledger"},
     "csv": {"audit"},
     "joblib": {"pool"},
