@@ -18,7 +18,8 @@ from benchmarks.corpora import CORPORA, instances
 from deid_batch import filemeta
 from deid_batch.audit import AuditLog
 from deid_batch.config import load_config
-from deid_batch.engine import CompiledRules, Walk, read_instance
+from deid_batch.engine import CompiledRules, Walk
+from deid_batch.identity import read_instance
 from deid_batch.ledger import Found, Ledger
 from deid_batch.methods import METHODS, Element, Instance
 from deid_batch.plans import Ground, Plans

@@ -19,9 +19,11 @@ from typing import Protocol
 
 from deid_batch import filemeta
 from deid_batch.conditions import Values
-from deid_batch.engine import CompiledRules, Tail, Touch, Walk, read_instance
+from deid_batch.engine import CompiledRules, Walk
 from deid_batch.errors import FileError, NeedMore, OddEncoding, OutputError, SetAside, Skipped, Unreadable
 from deid_batch.filemeta import FileMeta
+from deid_batch.frames import Tail, Touch
+from deid_batch.identity import read_instance
 from deid_batch.methods import Instance
 from deid_batch.values import uids
 from deid_batch.wire import SEQUENCE_DELIMITATION, UNDEFINED, Encoding, read_item, tag_name

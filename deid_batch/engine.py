@@ -7,20 +7,19 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import lru_cache
-from typing import NamedTuple
 
 from deid_batch import dictionary
-from deid_batch.conditions import Values
 from deid_batch.crypto import derive
-from deid_batch.errors import BadValue, FileError, NeedMore, OddEncoding, Unreadable
+from deid_batch.errors import FileError, NeedMore, OddEncoding, Unreadable
+from deid_batch.frames import NEVER, Blocks, Frame, Tail, Touch, block_of
+from deid_batch.identity import CHARSET, IDENTITY, SOP_CLASS_UID, SOP_INSTANCE_UID, plain_text
 from deid_batch.layouts import Layouts
 from deid_batch.methods import Change, Element, Instance, Method
-from deid_batch.methods.base import Place
 from deid_batch.methods.refreshuid import new_uid
 from deid_batch.plans import FIXED, LONG_FORM, PLAIN_FORM, PRIVATE, SHORT_FORM, SPECIAL, TEXT, Ground, Plan, Plans
 from deid_batch.replay import Outline, Tally, Treated
 from deid_batch.rules import RuleSet, Variant
-from deid_batch.values import text, uids
+from deid_batch.values import uids
 from deid_batch.values.text import find_control, has_foreign_bytes
 from deid_batch.wire import (
     IMPLICIT_LITTLE,
@@ -43,97 +42,11 @@ from deid_batch.wire import (
     looks_like_items,
     read_item,
     tag_name,
-    top_level_values,
 )
 
-SOP_CLASS_UID, SOP_INSTANCE_UID = 0x00080016, 0x00080018
-_CHARSET, _PIXEL_REPRESENTATION, _TRAILING_PADDING = 0x00080005, 0x00280103, 0xFFFCFFFC
-NEVER = 1 << 32
+_PIXEL_REPRESENTATION, _TRAILING_PADDING = 0x00280103, 0xFFFCFFFC
+_PINNED = frozenset({CHARSET, _PIXEL_REPRESENTATION})
 _MAX_CACHED_VALUE, _MAX_CACHED, _MAX_GROUNDS, _MAX_REMEMBERED, _MAX_LAYOUTS = 1024, 4096, 1024, 2048, 256
-
-
-class Tail(NamedTuple):
-    """A long value that stays as it is (or goes whole) and need not be looked at: `length` may be UNDEFINED."""
-
-    tag: int
-    start: int
-    length: int
-    is_kept: bool
-
-
-class Touch(NamedTuple):
-    """An element that was treated: `before` and `after` are its value, None for a sequence and for what went.
-
-    `rule` is None for a private creator that went with its block.
-    """
-
-    place: Place
-    tag: int
-    vr: str
-    rule: int | None
-    charset: bytes
-    little: bool
-    before: bytes | None
-    after: bytes | None
-
-
-class Blocks:
-    """The private blocks of a data set or item, each called by the tag of its creator. (PS3.5 7.8.1)"""
-
-    __slots__ = ("creators", "gone", "met", "slots")
-
-    def __init__(self) -> None:
-        self.creators: dict[int, str] = {}
-        self.met: Counter[int] = Counter()
-        self.gone: Counter[int] = Counter()
-        """How many elements there were, and how many went."""
-        self.slots: dict[int, tuple[int, Plan]] = {}
-        """Creators whose fate depends on their block: where they stand in what is written."""
-
-    def copy(self) -> Blocks:
-        """The same, beyond the reach of later changes."""
-        copied = Blocks()
-        copied.creators = dict(self.creators)
-        copied.met, copied.gone, copied.slots = self.met.copy(), self.gone.copy(), dict(self.slots)
-        return copied
-
-
-class Frame:
-    """The data set or item that is being walked, and what holds in it."""
-
-    __slots__ = (
-        "blocks", "charset", "delimited", "depth", "due", "encoding", "ground", "last_tag", "place", "plans", "written",
-    )  # fmt: skip
-
-    def __init__(
-        self, ground: Ground, plans: Plans, charset: bytes = b"", place: Place = (), depth: int = 0, *, delimited: bool
-    ) -> None:
-        self.ground = ground
-        self.encoding = ground.encoding
-        self.plans = plans
-        self.charset = charset
-        self.place = place
-        self.depth = depth
-        self.delimited = delimited
-        self.last_tag = 0
-        self.written = 0
-        """How many pieces had been written, and wait, when the walk came here."""
-        self.blocks: Blocks | None = None
-        self.due = NEVER if depth or not plans.additions else plans.additions[0][0].tag
-        """The tag of the next element to add: all are behind the elements with lower tags."""
-
-    def private_blocks(self) -> Blocks:
-        """Its private blocks."""
-        if self.blocks is None:
-            self.blocks = Blocks()
-        return self.blocks
-
-    def copy(self) -> Frame:
-        """The same, beyond the reach of later changes."""
-        copied = Frame(self.ground, self.plans, self.charset, self.place, self.depth, delimited=self.delimited)
-        copied.last_tag, copied.written, copied.due = self.last_tag, self.written, self.due
-        copied.blocks = self.blocks and self.blocks.copy()
-        return copied
 
 
 class CompiledRules:
@@ -155,7 +68,7 @@ class CompiledRules:
                 return outline
         if variant is None:
             return None
-        outline = Outline(encoding, _IDENTITY | self.rules.condition_tags, _PINNED)
+        outline = Outline(encoding, IDENTITY | self.rules.condition_tags, _PINNED)
         self._outline = encoding, variant, outline
         return outline
 
@@ -177,64 +90,6 @@ class CompiledRules:
 @lru_cache(maxsize=1024)
 def _scope_id(key: bytes, uid: str) -> str:
     return derive(key, "scope", uid.encode()).hex()[:16]
-
-
-def read_instance(
-    data: bytes,
-    pos: int,
-    encoding: Encoding,
-    also: frozenset[int] = frozenset(),
-    outline: Outline | None = None,
-    *,
-    partial: bool,
-) -> tuple[Instance, dict[int, Values]]:
-    """The identity of the instance whose data set begins at `pos`, and the values of the attributes in `also`.
-
-    Nothing but the top level is looked at. `partial` says that the file goes on behind `data`.
-    """
-    wanted = _IDENTITY | also
-    found = outline.values(data, pos) if outline else None
-    if found is None:
-        found = top_level_values(data, pos, encoding, wanted, max(wanted), partial=partial)
-    charset = found.get(_CHARSET, b"")
-    patient = [_plain_text(found.get(tag, b""), charset) for tag in (0x00100021, 0x00100020)]
-    uid = {tag: uids.text_of(found[tag]) for tag in _IDENTITY & found.keys()}
-    instance = Instance(
-        uid.get(SOP_CLASS_UID, ""),
-        uid.get(SOP_INSTANCE_UID, ""),
-        uid.get(0x0020000D, ""),
-        uid.get(0x0020000E, ""),
-        "\0".join(patient) if patient[1] else "",
-    )
-    return instance, {tag: _values(found[tag], tag, charset) for tag in also & found.keys()}
-
-
-_PINNED = frozenset({_CHARSET, _PIXEL_REPRESENTATION})
-_IDENTITY = frozenset({_CHARSET, SOP_CLASS_UID, SOP_INSTANCE_UID, 0x00100020, 0x00100021, 0x0020000D, 0x0020000E})
-
-
-@lru_cache(maxsize=1024)
-def _values(raw: bytes, tag: int, charset: bytes) -> Values:
-    """An attribute's values as text, without blanks around them; none where it is empty or no text.
-
-    The value of a sequence is one, with a letter for each byte.
-    """
-    vr = dictionary.effective_vr(tag, "", None)
-    if vr == "SQ":
-        return (raw.decode("latin-1"),) if raw else ()
-    try:
-        values = text.split(raw, vr, charset)
-    except BadValue:
-        return ()
-    return tuple(value.strip() for value in values if value.strip())
-
-
-def _plain_text(raw: bytes, charset: bytes) -> str:
-    """The text of an LO without blanks around it."""
-    try:
-        return text.decode(raw, "LO", charset).strip("\0 ")
-    except BadValue:
-        return raw.strip(b"\0 ").decode("latin-1")
 
 
 class Walk:
@@ -583,14 +438,14 @@ class Walk:
     def _note(self, plan: Plan, value: bytes, frame: Frame) -> None:
         """Take in what an element says about those behind it."""
         tag = plan.tag
-        if tag == _CHARSET:
+        if tag == CHARSET:
             frame.charset = value
         elif tag == _PIXEL_REPRESENTATION:
             signed = value[:1] == b"\1" if frame.encoding.little else value[1:2] == b"\1"
             frame.ground = frame.ground._replace(signed=signed)
             frame.plans = self._compiled.plans(frame.ground)
         elif dictionary.is_private_creator(tag):
-            frame.private_blocks().creators[tag] = _plain_text(value, frame.charset)
+            frame.private_blocks().creators[tag] = plain_text(value, frame.charset)
 
     def _value(self, value: bytes, plan: Plan, frame: Frame) -> bytes | None:
         """What an element of this value becomes; b"" where it goes, None where nothing changed."""
@@ -855,11 +710,6 @@ def _is_kept(plan: Plan) -> bool:
 
 def _erases(plan: Plan) -> bool:
     return plan.decision is not None and plan.decision.method.erases
-
-
-def block_of(tag: int) -> int:
-    """The tag of the creator that a private element's block belongs to. (PS3.5 7.8.1)"""
-    return tag & 0xFFFF0000 | tag >> 8 & 0xFF
 
 
 def _is_dropped(tag: int) -> bool:

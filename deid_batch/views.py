@@ -13,8 +13,8 @@ from deid_batch import dictionary
 from deid_batch.conditions import Condition
 from deid_batch.config.selectors import parse_any, shown
 from deid_batch.config.settings import camel
-from deid_batch.engine import Touch
 from deid_batch.errors import BadValue, UsageError
+from deid_batch.frames import Touch
 from deid_batch.methods import Method
 from deid_batch.methods.base import Place
 from deid_batch.profiles.actions import MODIFIED_DATES, option_conflicts

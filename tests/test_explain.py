@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from deid_batch import dictionary
 from deid_batch.cli import app
-from deid_batch.engine import Touch
+from deid_batch.frames import Touch
 from deid_batch.preview import changes_of
 from deid_batch.views import explanation
 from deid_batch.wire import tag_name

@@ -14,7 +14,7 @@ FLOORS = [
     {"wire", "crypto", "dictionary", "filemeta", "values"},
     {"conditions", "selectors", "rules", "methods", "plans", "profiles"},
     {"config"},
-    {"engine", "replay", "layouts"},
+    {"engine", "frames", "identity", "replay", "layouts"},
     {"oddfile", "dicomfile"},
     {"ledger", "audit", "workspace"},
     {"worker", "scan", "plan", "preview", "status", "api", "dicomdir"},

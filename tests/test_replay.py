@@ -100,7 +100,7 @@ def replace_value(element: Element, value: bytes) -> Element:
     return element._replace(value=value)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(found=series(), rule_set_name=st.sampled_from(sorted(RULE_SETS)))
 def test_a_generated_series_comes_out_as_its_files_do_alone(found: list[bytes], rule_set_name: str) -> None:
     assert_each_is_as_if_it_were_alone(found, RULE_SETS[rule_set_name])
