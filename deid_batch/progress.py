@@ -12,6 +12,7 @@ from tqdm import tqdm
 Advance = Callable[[int, int, int], None]
 """Called with how many more files, bytes and failures there are."""
 _EVERY_SECONDS = 60.0
+tqdm.monitor_interval = 0  # which would start a thread, and workers are forked
 
 
 class Progress:
@@ -35,7 +36,7 @@ class Progress:
 @contextmanager
 def _bar(name: str, files: int) -> Iterator[Advance]:
     size = failed = 0
-    with tqdm(total=files, desc=name, unit=" files", dynamic_ncols=True, smoothing=0.1) as bar:
+    with tqdm(total=files, desc=name, unit=" files", dynamic_ncols=True, smoothing=0.1, miniters=1) as bar:
 
         def advance(more_files: int, more_bytes: int, failures: int) -> None:
             nonlocal size, failed
