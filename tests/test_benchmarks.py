@@ -84,6 +84,7 @@ def test_items_vary_within_a_file_and_from_file_to_file(tmp_path: Path) -> None:
     assert len(set(uids)) == len(uids) == 6
 
 
+@pytest.mark.slow
 def test_full_nested_files_have_360_kb_on_average() -> None:
     sizes = [len(template()) for template in CORPORA["nested"].templates]
     assert 340_000 < sum(sizes) / len(sizes) < 380_000
