@@ -15,6 +15,7 @@ from deid_batch.frames import NEVER, Blocks, Frame, Tail, Touch, block_of
 from deid_batch.identity import CHARSET, IDENTITY, SOP_CLASS_UID, SOP_INSTANCE_UID, plain_text
 from deid_batch.layouts import Layouts
 from deid_batch.methods import Change, Element, Instance, Method
+from deid_batch.methods.base import Place
 from deid_batch.methods.refreshuid import new_uid
 from deid_batch.plans import FIXED, LONG_FORM, PLAIN_FORM, PRIVATE, SHORT_FORM, SPECIAL, TEXT, Ground, Plan, Plans
 from deid_batch.replay import Outline, Tally, Treated
@@ -30,7 +31,6 @@ from deid_batch.wire import (
     MAX_SHORT_LENGTH,
     OPAQUE_VRS,
     PIXEL_DATA,
-    SEQUENCE_DELIMITATION,
     TEXT_VRS,
     UNDEFINED,
     Encoding,
@@ -571,10 +571,7 @@ class Walk:
             self._kept += plan.untouched[raw]
             return None, end
         kept, decided = self._kept, self._decided
-        if plan.decision and plan.decision.method.judges:
-            content, stop = self._judged_items(data, start, end, delimited, encoding, plan, frame)
-        else:
-            content, stop = self._items(data, start, end, delimited, encoding, plan.tag, frame)
+        content, stop = self._items(data, start, end, delimited, encoding, plan, frame)
         if plan.decision and plan.decision.method.goes_when_empty and content == data[stop - 8 * delimited : stop]:
             return b"", stop
         if added:
@@ -591,10 +588,15 @@ class Walk:
             return data[pos:start] + content, stop
         return frame.encoding.element(plan.tag, plan.written_vr, content), stop
 
-    def _items(
-        self, data: bytes, pos: int, end: int, delimited: bool, encoding: Encoding, tag: int, frame: Frame
+    def _items(  # noqa: C901, PLR0912, PLR0915 - a hot loop
+        self, data: bytes, pos: int, end: int, delimited: bool, encoding: Encoding, plan: Plan, frame: Frame
     ) -> tuple[bytes | None, int]:
-        """The items of a sequence: (what its value becomes, None if nothing changed; where it ends)."""
+        """The items of a sequence: (what its value becomes, None if nothing changed; where it ends).
+
+        A method may judge them: some go, and what is decided in the others depends on its judgement.
+        """
+        tag = plan.tag
+        judging = plan.decision.method if plan.decision is not None and plan.decision.method.judges else None
         if frame.depth >= MAX_DEPTH:
             raise Unreadable("too-deep", f"sequences nested more than {MAX_DEPTH} deep")
         out: list[bytes] = []
@@ -606,7 +608,7 @@ class Walk:
         if path != ground.path:
             ground = ground._replace(path=path)
         plans = frame.plans if ground is frame.ground else self._compiled.plans(ground)
-        layouts = _layouts_of(plans, tag) if self._trace is None else None
+        layouts = _layouts_of(plans, tag) if self._trace is None and judging is None else None
         item_code, u32, depth, charset = encoding.item_code, encoding.u32.unpack_from, frame.depth + 1, frame.charset
         while delimited or pos < end:
             start = pos + 8
@@ -628,6 +630,17 @@ class Walk:
                 number += 1
                 continue
             place, decided = (frame.place, tag, number), self._decided
+            if judging is not None:
+                judged, at = (data, start) if open_end else (data[start:item_end], 0)
+                fate = judging.judge(judged, at, encoding)
+                if fate < 0:
+                    out.append(data[run:pos])
+                    pos = run = end_of_item(data, start, item_end, encoding, depth, delimited=open_end)
+                    self._item_gone(plan, place, frame)
+                    number += 1
+                    continue
+                ground = ground._replace(path=(*path[:-1], path[-1] | fate << 32))
+                plans = self._compiled.plans(ground)
             item = Frame(ground, plans, charset, place, depth, delimited=open_end)
             chunks, stop = self._data_set(data, start, item_end, item)
             if chunks is not None:
@@ -644,54 +657,13 @@ class Walk:
         out.append(data[run:pos])
         return b"".join(out), pos
 
-    def _judged_items(
-        self, data: bytes, pos: int, end: int, delimited: bool, encoding: Encoding, plan: Plan, frame: Frame
-    ) -> tuple[bytes | None, int]:
-        """The same for a sequence some items of which go, and the others are walked as the method judges them."""
+    def _item_gone(self, plan: Plan, place: Place, frame: Frame) -> None:
+        """Note that an item went by the judgement of a method."""
         assert plan.decision is not None
-        if frame.depth >= MAX_DEPTH:
-            raise Unreadable("too-deep", f"sequences nested more than {MAX_DEPTH} deep")
-        out: list[bytes] = []
-        run, number = pos, 0
-        path = self._compiled.rules.path_inside(frame.ground.path, plan.tag)
-        while delimited or pos < end:
-            tag, length = read_item(data, pos, end, encoding)
-            start = pos + 8
-            if tag == SEQUENCE_DELIMITATION:
-                if not delimited:
-                    raise Unreadable("bad-sequence", "a delimitation inside a sequence of defined length")
-                pos = start
-                break
-            open_end = length == UNDEFINED
-            item_end = end if open_end else start + length
-            if item_end > end:
-                raise self._cut_off(data, end, item_end, f"an item of {tag_name(plan.tag)}")
-            judged, at = (data, start) if open_end else (data[start:item_end], 0)
-            fate = plan.decision.method.judge(judged, at, encoding)
-            if fate < 0:
-                out.append(data[run:pos])
-                pos = run = end_of_item(data, start, item_end, encoding, frame.depth + 1, delimited=open_end)
-                self._counts["removed"] += 1
-                if self._trace is not None:
-                    place, rule = (frame.place, plan.tag, number), plan.decision.rule
-                    self._trace.append(Touch(place, ITEM, "", rule, frame.charset, encoding.little, None, None))
-            else:
-                ground = frame.ground._replace(encoding=encoding, path=(*path[:-1], path[-1] | fate << 32))
-                place = frame.place, plan.tag, number
-                plans = self._compiled.plans(ground)
-                item = Frame(ground, plans, frame.charset, place, frame.depth + 1, delimited=open_end)
-                chunks, stop = self._data_set(data, start, item_end, item)
-                if chunks is not None:
-                    out.append(data[run:pos])
-                    content = b"".join(chunks)
-                    out.append(data[pos:start] + content if open_end else encoding.item(content))
-                    run = stop
-                pos = stop
-            number += 1
-        if not out:
-            return None, pos
-        out.append(data[run:pos])
-        return b"".join(out), pos
+        self._counts["removed"] += 1
+        if self._trace is not None:
+            little = frame.encoding.little or plan.written_vr == "UN"
+            self._trace.append(Touch(place, ITEM, "", plan.decision.rule, frame.charset, little, None, None))
 
 
 def _layouts_of(plans: Plans, tag: int) -> Layouts:

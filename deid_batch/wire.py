@@ -6,7 +6,7 @@ Positions and lengths are bytes. Nothing here knows what a value means.
 from __future__ import annotations
 
 import struct
-from collections.abc import Container, Iterator
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -219,38 +219,22 @@ def end_of_item(data: bytes, pos: int, end: int, encoding: Encoding, depth: int,
             if stop > end or data.startswith(unusual, pos):
                 break
             pos = stop
-        header = _header_in_item(data, pos, end, encoding)
+        header = _header_in_item(data, pos, end, encoding, delimited=True)
         if header.tag == ITEM_DELIMITATION:
             return header.start
         pos = end_of_value(data, header, end, encoding, depth)
 
 
-def _header_in_item(data: bytes, pos: int, end: int, encoding: Encoding) -> Header:
-    """The header of an element or of an item delimitation."""
+def _header_in_item(data: bytes, pos: int, end: int, encoding: Encoding, *, delimited: bool) -> Header:
+    """The header of an element or of an item delimitation; zeros are none where that is what ends the item."""
     header = read_header(data, pos, end, encoding)
     if header.tag == ITEM_DELIMITATION and header.length:
         raise Unreadable("bad-sequence", "an item delimitation has a length")
     if header.tag >> 16 == 0xFFFE and header.tag != ITEM_DELIMITATION:
         raise Unreadable("bad-sequence", f"{tag_name(header.tag)} stands where an element must begin")
-    if not header.tag:
+    if delimited and not header.tag:
         raise OddEncoding("tag-order", "zeros stand where an element must begin")
     return header
-
-
-def headers(data: bytes, pos: int, end: int, encoding: Encoding, depth: int = 0) -> Iterator[Header]:
-    """The headers of one data set or item, in order; an item delimitation is the last one. Values are skipped."""
-    while pos < end or depth:
-        header = read_header(data, pos, end, encoding)
-        if header.tag == ITEM_DELIMITATION and header.length:
-            raise Unreadable("bad-sequence", "an item delimitation has a length")
-        yield header
-        if header.tag == ITEM_DELIMITATION:
-            return
-        if header.tag >> 16 == 0xFFFE:
-            raise Unreadable("bad-sequence", f"{tag_name(header.tag)} stands where an element must begin")
-        if depth and not header.tag:
-            raise OddEncoding("tag-order", "zeros stand where an element must begin")
-        pos = end_of_value(data, header, end, encoding, depth)
 
 
 def top_level_values(  # noqa: PLR0912 - a hot loop
@@ -318,8 +302,12 @@ def _end_of_strict_items(data: bytes, pos: int, stop: int) -> int:
         if tag == SEQUENCE_DELIMITATION:
             return pos
         item_end = stop if length == UNDEFINED else pos + length
-        for header in headers(data, pos, item_end, IMPLICIT_LITTLE, depth=int(length == UNDEFINED)):
+        delimited = length == UNDEFINED
+        while delimited or pos < item_end:
+            header = _header_in_item(data, pos, item_end, IMPLICIT_LITTLE, delimited=delimited)
             pos = end_of_value(data, header, item_end, IMPLICIT_LITTLE, 1)
+            if header.tag == ITEM_DELIMITATION:
+                break
         if length != UNDEFINED and pos != item_end:
             raise NeedMore
     return pos
