@@ -24,12 +24,21 @@ Fault = sqlite3.DatabaseError
 _COUNTED = COLUMNS[COLUMNS.index("kept") : -1]
 _CLEARED = ", ".join(f'"{column}" = NULL' for column in COLUMNS)
 _PAGE = 10_000
+_EPOCH = "identity epoch"
+_TO_DO = "FROM file WHERE status IS NULL AND"
+_UNCOLLECTED = (
+    "scope IS NOT NULL AND collected IS NOT ?1 AND (status IS NULL OR status IN ('written', 'set-aside')) AND "
+    f"(patient IN (SELECT patient {_TO_DO} patient != '') OR study IN (SELECT study {_TO_DO} study != ''))"
+)
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS rule (number INTEGER PRIMARY KEY, hits INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS file (
     path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, run INTEGER NOT NULL,
-    scope TEXT, {", ".join(f'"{column}"' for column in COLUMNS)}
+    scope TEXT, patient TEXT, study TEXT, collected INTEGER, {", ".join(f'"{column}"' for column in COLUMNS)}
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS identity (
+    grp TEXT NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL, fresh INTEGER NOT NULL, PRIMARY KEY (grp, kind, text)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS todo ON file (scope, path) WHERE status IS NULL;
 """
@@ -51,12 +60,27 @@ class Found(NamedTuple):
     mtime_ns: int
 
 
+class Scoped(NamedTuple):
+    """A file that was probed: its scope, and the groups it shares what identifies with, "" where it has none."""
+
+    path: bytes
+    scope: str
+    patient: str = ""
+    study: str = ""
+
+
 class Todo(NamedTuple):
-    """A file that is still to be done, and the scope it belongs to."""
+    """A file that is still to be done, and the scope and groups it belongs to."""
 
     scope: str
     path: bytes
     size: int
+    patient: str = ""
+    study: str = ""
+
+
+Said = tuple[str, str, str]
+"""What identifies: the group that it was said in, its kind and its text."""
 
 
 class Outcome(NamedTuple):
@@ -81,6 +105,7 @@ class Ledger:
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute("PRAGMA secure_delete = ON")
         self._db.executescript(_SCHEMA)
 
     def close(self) -> None:
@@ -99,6 +124,7 @@ class Ledger:
         """Forget all files; state stays."""
         with self._transaction():
             self._db.execute("DELETE FROM file")
+            self._db.execute("DELETE FROM identity")
             self._db.execute("DELETE FROM rule")
 
     def remembered(self, name: str) -> bytes | None:
@@ -131,7 +157,9 @@ class Ledger:
                 [(*file, run) for file in files],
             )
             self._db.executemany(
-                f"UPDATE file SET size = ?2, mtime_ns = ?3, scope = NULL, {_CLEARED} WHERE path = ?1", changed
+                f"UPDATE file SET size = ?2, mtime_ns = ?3, scope = NULL, patient = NULL, study = NULL, "
+                f"{_CLEARED} WHERE path = ?1",
+                changed,
             )
 
     def _has_changed(self, file: Found) -> bool:
@@ -184,15 +212,63 @@ class Ledger:
         query = "SELECT path FROM file WHERE status IS NULL AND scope IS NULL AND path > ? ORDER BY path"
         return (row[0] for row in self._pages(query, 1))
 
-    def probed(self, scopes: Iterable[tuple[bytes, str]]) -> None:
-        """Note the scopes of files."""
+    def probed(self, scopes: Iterable[Scoped], said: Iterable[Said] = ()) -> None:
+        """Note the scopes and groups of files, and what they say that identifies."""
+        collected = self._epoch()
         with self._transaction():
-            self._db.executemany("UPDATE file SET scope = ?2 WHERE path = ?1", scopes)
+            self._db.executemany(
+                "UPDATE file SET scope = ?2, patient = ?3, study = ?4, collected = ?5 WHERE path = ?1",
+                [(*scoped, collected) for scoped in scopes],
+            )
+            self._db.executemany("INSERT OR IGNORE INTO identity VALUES (?, ?, ?, 1)", said)
+
+    def uncollected(self) -> Iterator[bytes]:
+        """Files, done or not, of whose groups a file is to be done, and of which is forgotten what they said."""
+        query = f"SELECT path FROM file WHERE {_UNCOLLECTED} AND path > ?2 ORDER BY path"
+        return (row[0] for row in self._pages(query, 1, self._epoch()))
+
+    def recollected(self, paths: Iterable[bytes], said: Iterable[Said]) -> None:
+        """Note again what files say that identifies, which others knew when they were written."""
+        collected = self._epoch()
+        with self._transaction():
+            self._db.executemany("UPDATE file SET collected = ?2 WHERE path = ?1", [(it, collected) for it in paths])
+            self._db.executemany(
+                "INSERT INTO identity VALUES (?, ?, ?, 0) ON CONFLICT (grp, kind, text) DO UPDATE SET fresh = 0", said
+            )
+
+    def reopen_outgrown(self) -> int:
+        """Let files be done again that were written before something was known of their groups; how many."""
+        fresh = "SELECT grp FROM identity WHERE fresh"
+        with self._transaction():
+            outgrown = self._db.execute(
+                f"UPDATE file SET {_CLEARED} WHERE status = 'written' AND (patient IN ({fresh}) OR study IN ({fresh}))"
+            ).rowcount
+            self._db.execute("UPDATE identity SET fresh = 0 WHERE fresh")
+        return outgrown
+
+    def known_in(self, groups: Sequence[str]) -> list[Said]:
+        """What is known in these groups that identifies, in order."""
+        query = "SELECT grp, kind, text FROM identity WHERE grp = ? ORDER BY kind, text"
+        return [row for group in sorted(groups) for row in self._db.execute(query, (group,))]
+
+    def forget_identity(self) -> None:
+        """Forget what identifies; its bytes are overwritten."""
+        if self._db.execute("SELECT 1 FROM identity LIMIT 1").fetchone() is None:
+            return
+        with self._transaction():
+            self._db.execute("DELETE FROM identity")
+            self._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (_EPOCH, b"%d" % (self._epoch() + 1)))
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _epoch(self) -> int:
+        """How often what identifies was forgotten."""
+        return int(self.remembered(_EPOCH) or b"0")
 
     def todo(self) -> Iterator[Todo]:
         """The files to be done, scope by scope."""
         query = (
-            "SELECT scope, path, size FROM file WHERE status IS NULL AND (scope, path) > (?, ?) ORDER BY scope, path"
+            "SELECT scope, path, size, patient, study FROM file "
+            "WHERE status IS NULL AND (scope, path) > (?, ?) ORDER BY scope, path"
         )
         return (Todo(*row) for row in self._pages(query, 2))
 
@@ -270,13 +346,18 @@ class Ledger:
         condition = "status IS NULL AND scope IS NULL" if unprobed else "status IS NULL"
         return int(self._db.execute(f"SELECT COUNT(*) FROM file WHERE {condition}").fetchone()[0])
 
-    def _pages(self, query: str, keys: int) -> Iterator[tuple[Any, ...]]:
+    def count_uncollected(self) -> int:
+        """How many files `uncollected` yields."""
+        query = f"SELECT COUNT(*) FROM file WHERE {_UNCOLLECTED}"
+        return int(self._db.execute(query, (self._epoch(),)).fetchone()[0])
+
+    def _pages(self, query: str, keys: int, *before: Any) -> Iterator[tuple[Any, ...]]:
         """Rows of a query in portions, so that memory stays flat and the table may be written to meanwhile.
 
-        The first `keys` columns are the order; the query takes the last row's as its parameters.
+        The first `keys` columns are the order; the query takes the last row's as its parameters, behind those `before`.
         """
         last: tuple[Any, ...] = (b"",) if keys == 1 else ("", b"")
-        while rows := self._db.execute(f"{query} LIMIT {_PAGE}", last).fetchall():
+        while rows := self._db.execute(f"{query} LIMIT {_PAGE}", (*before, *last)).fetchall():
             yield from rows
             last = rows[-1][:keys]
 

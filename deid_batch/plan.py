@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import TypeVar
 
@@ -20,6 +20,10 @@ class Job:
 
     paths: tuple[bytes, ...]
     size: int = 0
+    groups: tuple[str, ...] = ()
+    """The groups of patients and studies that the files belong to."""
+    known: bytes = field(default=b"", repr=False)
+    """What is known in these groups that identifies, sealed."""
 
 
 def cut_into_jobs(files: Iterable[Todo], max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES) -> Iterator[Job]:
@@ -27,18 +31,23 @@ def cut_into_jobs(files: Iterable[Todo], max_files: int = MAX_FILES, max_bytes: 
 
     A scope that fits into a job is not divided; small scopes share one.
     """
-    paths: list[bytes] = []
+    parts: list[Todo] = []
     size = 0
     for _, group in groupby(files, key=lambda todo: todo.scope):
         for part in _portions(group, max_files, max_bytes):
             part_size = sum(todo.size for todo in part)
-            if paths and (len(paths) + len(part) > max_files or size + part_size > max_bytes):
-                yield Job(tuple(paths), size)
-                paths, size = [], 0
-            paths.extend(todo.path for todo in part)
+            if parts and (len(parts) + len(part) > max_files or size + part_size > max_bytes):
+                yield _job(parts, size)
+                parts, size = [], 0
+            parts.extend(part)
             size += part_size
-    if paths:
-        yield Job(tuple(paths), size)
+    if parts:
+        yield _job(parts, size)
+
+
+def _job(files: list[Todo], size: int) -> Job:
+    groups = {group for todo in files for group in (todo.patient, todo.study) if group}
+    return Job(tuple(todo.path for todo in files), size, tuple(sorted(groups)))
 
 
 def portions(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:

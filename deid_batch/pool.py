@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing import get_context, resource_tracker
 from typing import Protocol, TypeVar
 
@@ -99,7 +100,7 @@ def _one_by_one(pool: Pool, task: str, suspects: deque[Job], wanted: Callable[[]
         pool.renew(alone=True)
         deaths[job] = deaths.get(job, 0) + 1
         if len(job.paths) > 1:
-            suspects.extendleft(Job((path,)) for path in reversed(job.paths))
+            suspects.extendleft(replace(job, paths=(path,), size=0) for path in reversed(job.paths))
         elif deaths[job] < pool.deaths_allowed:
             suspects.appendleft(job)
         else:

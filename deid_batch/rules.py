@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from deid_batch import dictionary
 from deid_batch.conditions import Condition, Values, all_hold
+from deid_batch.known import Identity
 from deid_batch.methods import Method
 from deid_batch.selectors import AnyPrivate, Anything, AtPath, Facts, Selector, TagIn, TagIs, facts_of
 from deid_batch.wire import TEXT_VRS, Made
@@ -61,6 +62,10 @@ class RuleSet:
     """Scopes whose UID a file must have, or be set aside."""
     profile: Profile | None = None
     """Decides what no rule but a default one matches."""
+    identifiers: frozenset[Identity] = field(default=frozenset(), repr=False)
+    """What the user says that identifies, in all files."""
+    takes_common_words: bool = False
+    """Whether short and common words are names without other evidence."""
 
     def decide(
         self, tag: int, vr: str, creator: str | None, path: tuple[int, ...] = (), variant: Variant = ()
