@@ -161,12 +161,26 @@ class _Run:
         self._audit.rewrite(self._ledger.rows())
         unprobed = map(Job, portions(self._ledger.unprobed(), _PROBES_A_JOB))
         self._work_through(pool, "scan", "probe", unprobed, self._ledger.remaining(unprobed=True))
+        if self._goes_on():
+            self._progress.tell(*self._coverage())
         todo = cut_into_jobs(self._ledger.todo())
         self._work_through(pool, "de-identify", "deidentify", todo, self._ledger.remaining())
         self._audit.rewrite(self._ledger.rows())
         self._file_set.withdraw_stale()
         if self._options.dicomdir and not self._options.dry_run:
             self._summary.dicomdir = self._renew_dicomdir()
+
+    def _coverage(self) -> Iterator[str]:
+        """What each list of the config's knows of the files, as lines without values."""
+        for lookup in self._setting.rules.lookups:
+            found = self._ledger.coverage(lookup.number * lookup.MARK)
+            yield f"mapping {lookup}: {found.values:,} values in {found.files:,} files"
+            if found.missing_values:
+                yield f"  not in the list: {found.missing_values:,} values in {found.missing_files:,} files"
+            if found.files_without:
+                yield f"  files without a value: {found.files_without:,}"
+            if found.values > found.new:
+                yield f"  values that become one with another: {found.values - found.new:,}"
 
     def _renew_dicomdir(self) -> str:
         """Write a DICOMDIR, if everything is done that it is to refer to."""
@@ -234,7 +248,7 @@ class _Run:
         with self._progress.phase(name, files) as advance:
             for job, answer in run_jobs(pool, task, jobs, self._goes_on):
                 result = answer or JobResult([(path, failure_row(path, _KILLED)) for path in job.paths])
-                self._ledger.probed(result.scopes)
+                self._ledger.probed(result.scopes, result.lookups)
                 failures = self._record(result)
                 advance(len(job.paths), result.size, failures)
                 if task == "deidentify":

@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WI
 CREATE TABLE IF NOT EXISTS rule (number INTEGER PRIMARY KEY, hits INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS file (
     path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, run INTEGER NOT NULL,
-    name BLOB, scope TEXT, {", ".join(f'"{column}"' for column in COLUMNS)}
+    name BLOB, scope TEXT, lookups BLOB, {", ".join(f'"{column}"' for column in COLUMNS)}
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS todo ON file (scope, path) WHERE status IS NULL;
 CREATE INDEX IF NOT EXISTS named ON file (name) WHERE name IS NOT NULL;
@@ -61,6 +61,17 @@ class Todo(NamedTuple):
     path: bytes
     size: int
     name: bytes | None = None
+
+
+class Coverage(NamedTuple):
+    """How many values, and files with them, a list knows and does not know; `new`: how many those become."""
+
+    values: int
+    files: int
+    missing_values: int
+    missing_files: int
+    files_without: int
+    new: int
 
 
 class Outcome(NamedTuple):
@@ -205,10 +216,22 @@ class Ledger:
         query = "SELECT path FROM file WHERE status IS NULL AND scope IS NULL AND path > ? ORDER BY path"
         return (row[0] for row in self._pages(query, 1))
 
-    def probed(self, scopes: Iterable[tuple[bytes, str]]) -> None:
-        """Note the scopes of files."""
+    def probed(self, scopes: Iterable[tuple[bytes, str]], lookups: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """Note the scopes of files, and the marks of what lists say of them."""
         with self._transaction():
             self._db.executemany("UPDATE file SET scope = ?2 WHERE path = ?1", scopes)
+            self._db.executemany("UPDATE file SET lookups = ?2 WHERE path = ?1", lookups)
+
+    def coverage(self, start: int) -> Coverage:
+        """What a list says of all files, by the marks that begin at this byte."""
+        query = (
+            "WITH mark AS (SELECT substr(lookups, ?1, 1) AS known, substr(lookups, ?1 + 1, 8) AS old, "
+            "substr(lookups, ?1 + 9, 8) AS new FROM file WHERE lookups IS NOT NULL) SELECT "
+            "COUNT(DISTINCT CASE known WHEN x'01' THEN old END), SUM(known = x'01'), "
+            "COUNT(DISTINCT CASE known WHEN x'00' THEN old END), SUM(known = x'00'), SUM(known = x'02'), "
+            "COUNT(DISTINCT CASE known WHEN x'01' THEN new END) FROM mark"
+        )
+        return Coverage(*(count or 0 for count in self._db.execute(query, (start + 1,)).fetchone()))
 
     def todo(self) -> Iterator[Todo]:
         """The files to be done, scope by scope."""

@@ -84,6 +84,8 @@ class JobResult:
 
     rows: list[tuple[bytes, Row]] = field(default_factory=list)
     scopes: list[tuple[bytes, str]] = field(default_factory=list)
+    lookups: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """What lists say of each file."""
     hits: Counter[int] = field(default_factory=Counter)
     size: int = 0
     fault: str = ""
@@ -105,7 +107,7 @@ class Worker:
             began = time.monotonic()
             try:
                 with self._timed():
-                    instance = dicomfile.probe(self._setting.file(path))
+                    instance = dicomfile.probe(self._setting.file(path), self._setting.rules)
             except Exception as error:  # the rim: whatever goes wrong with a file is a row
                 result.fault = _machine_fault(error)
                 if result.fault:
@@ -113,7 +115,15 @@ class Worker:
                 result.rows.append((path, failure_row(path, error, time.monotonic() - began)))
             else:
                 result.scopes.append((path, self._compiled.scope_id(instance)))
+                if instance.origins:
+                    result.lookups.append((path, self._marked(instance.origins)))
         return result
+
+    def _marked(self, origins: tuple[str, ...]) -> bytes:
+        """What lists say of a file's values, without them."""
+        rules = self._setting.rules
+        pairs = zip(rules.lookups, origins, strict=True)
+        return b"".join(lookup.mark(origin, rules.uid_key) for lookup, origin in pairs)
 
     def deidentify(self, job: Job) -> JobResult:
         """De-identify files: written one by one; synced together and renamed while the next ones are written."""
