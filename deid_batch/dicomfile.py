@@ -29,6 +29,7 @@ from deid_batch.identity import read_instance
 from deid_batch.known import Identity, Known
 from deid_batch.known.collect import identities_of, skim
 from deid_batch.methods import Instance
+from deid_batch.rules import RuleSet
 from deid_batch.values import uids
 from deid_batch.wire import PIXEL_DATA, SEQUENCE_DELIMITATION, UNDEFINED, Encoding, read_header, read_item, tag_name
 
@@ -226,24 +227,30 @@ class NoSink(Sink):
         pass
 
 
-def probe(path: str | bytes) -> Probed:
-    """A first look at a file. Raises Skipped for what is no DICOM instance, Unreadable for what can't be read."""
+def probe(path: str | bytes, rules: RuleSet | None = None) -> Probed:
+    """A first look at a file, also at the values by which lists of `rules` are looked up.
+
+    Raises Skipped for what is no DICOM instance, Unreadable for what can't be read.
+    """
     with _File(path) as file:
-        return _probed(file)
+        return _probed(file, rules)
 
 
-def _probed(file: Source) -> Probed:
+def _probed(file: Source, rules: RuleSet | None) -> Probed:
+    origins = rules.origins if rules else frozenset()
     try:
         source, meta = _opened(file, _PROBE_WINDOW)
-        instance, _, encoding = _identified(source, meta, _PROBE_WINDOW)
+        instance, values, encoding = _identified(source, meta, _PROBE_WINDOW, also=origins)
     except OddEncoding as odd:
-        return _probed(_reencoded(file, odd))
+        return _probed(_reencoded(file, odd), rules)
+    if rules:
+        instance = rules.with_origins(instance, values)
     found: dict[int, bytes] = {}
     try:
         _skim(source, meta.start, encoding, found)
     except OddEncoding as odd:
         with suppress(FileError):
-            return _probed(_reencoded(file, odd))
+            return _probed(_reencoded(file, odd), rules)
     except FileError:
         pass  # the walk will find it, too; what was read before counts
     return Probed(instance, identities_of(found, encoding))
@@ -356,10 +363,14 @@ def _opened(source: Source, window: int) -> tuple[Source, FileMeta]:
 
 
 def _identified(
-    source: Source, meta: FileMeta, window: int, compiled: CompiledRules | None = None
+    source: Source,
+    meta: FileMeta,
+    window: int,
+    compiled: CompiledRules | None = None,
+    also: frozenset[int] = frozenset(),
 ) -> tuple[Instance, dict[int, Values], Encoding]:
     """(identity, values of the attributes in conditions, encoding); the window grows until they are in it."""
-    also = compiled.rules.condition_tags if compiled else frozenset()
+    also = compiled.rules.condition_tags if compiled else also
     while True:
         data = source.read(0, window)
         encoding = filemeta.encoding_of(meta, data)
@@ -395,7 +406,7 @@ def _deidentified(
     known = acquaintance(instance) if acquaintance else None
     if known is None:
         known = compiled.known(_said(source, meta, encoding))
-    instance = replace(instance, known=known)
+    instance = replace(rules.with_origins(instance, values), known=known)
     walk = Walk(compiled, instance, encoding, rules.variant(values), trace)
     tail = _fed(walk, compiled, source, 0, meta.start)
     syntax = meta.transfer_syntax_uid or filemeta.syntax_of(encoding)

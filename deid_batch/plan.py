@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from typing import TypeVar
 
@@ -16,10 +16,11 @@ MAX_BYTES = 512 << 20
 
 @dataclass(frozen=True)
 class Job:
-    """Files that one worker does in one go."""
+    """Files that one worker does in one go; `names` are (path, its output's) where these differ."""
 
     paths: tuple[bytes, ...]
     size: int = 0
+    names: tuple[tuple[bytes, bytes], ...] = ()
     groups: tuple[str, ...] = ()
     """The groups of patients and studies that the files belong to."""
     known: bytes = field(default=b"", repr=False)
@@ -31,23 +32,31 @@ def cut_into_jobs(files: Iterable[Todo], max_files: int = MAX_FILES, max_bytes: 
 
     A scope that fits into a job is not divided; small scopes share one.
     """
-    parts: list[Todo] = []
+    gathered: list[Todo] = []
     size = 0
     for _, group in groupby(files, key=lambda todo: todo.scope):
         for part in _portions(group, max_files, max_bytes):
             part_size = sum(todo.size for todo in part)
-            if parts and (len(parts) + len(part) > max_files or size + part_size > max_bytes):
-                yield _job(parts, size)
-                parts, size = [], 0
-            parts.extend(part)
+            if gathered and (len(gathered) + len(part) > max_files or size + part_size > max_bytes):
+                yield _job(gathered, size)
+                gathered, size = [], 0
+            gathered.extend(part)
             size += part_size
-    if parts:
-        yield _job(parts, size)
+    if gathered:
+        yield _job(gathered, size)
 
 
-def _job(files: list[Todo], size: int) -> Job:
+def _job(files: Sequence[Todo], size: int) -> Job:
+    names = tuple((todo.path, todo.name) for todo in files if todo.name)
     groups = {group for todo in files for group in (todo.patient, todo.study) if group}
-    return Job(tuple(todo.path for todo in files), size, tuple(sorted(groups)))
+    return Job(tuple(todo.path for todo in files), size, names, tuple(sorted(groups)))
+
+
+def single_jobs(job: Job) -> Iterator[Job]:
+    """A job's files, each in a job of its own."""
+    names = dict(job.names)
+    for path in job.paths:
+        yield replace(job, paths=(path,), size=0, names=((path, names[path]),) if path in names else ())
 
 
 def portions(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
-from dataclasses import replace
 from multiprocessing import get_context, resource_tracker
 from typing import Protocol, TypeVar
 
@@ -19,7 +18,7 @@ from joblib.externals.loky.backend import resource_tracker as loky_resource_trac
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from deid_batch.errors import StoppedEarly
-from deid_batch.plan import Job
+from deid_batch.plan import Job, single_jobs
 from deid_batch.worker import JobResult, Setting, deidentify, probe, start
 
 Answer = tuple[Job, JobResult | None]
@@ -100,7 +99,7 @@ def _one_by_one(pool: Pool, task: str, suspects: deque[Job], wanted: Callable[[]
         pool.renew(alone=True)
         deaths[job] = deaths.get(job, 0) + 1
         if len(job.paths) > 1:
-            suspects.extendleft(replace(job, paths=(path,), size=0) for path in reversed(job.paths))
+            suspects.extendleft(reversed(list(single_jobs(job))))
         elif deaths[job] < pool.deaths_allowed:
             suspects.appendleft(job)
         else:

@@ -11,6 +11,7 @@ from deid_batch.config.conditions import KINDS as CONDITION_KINDS
 from deid_batch.config.profile import BURNED_IN, PROFILE, SETTINGS
 from deid_batch.config.settings import KEY_SETTINGS, MASTER_KEY, PROFILE_KEYS, all_settings, choices_of, settings_of
 from deid_batch.methods import Method, known_methods
+from deid_batch.methods.mapping import OnMissing
 from deid_batch.profiles.tables import OPTIONS
 from deid_batch.wire import VRS
 
@@ -25,7 +26,7 @@ def config_schema() -> _Schema:
         "title": "deid_batch config",
         "type": "object",
         "anyOf": [_native(), _successor()],
-        "$defs": {"tag": _native_tag(), "when": _when(), "default": _default()},
+        "$defs": {"tag": _native_tag(), "when": _when(), "default": _default(), "mapping": _mapping()},
     }
 
 
@@ -38,6 +39,7 @@ def _native() -> _Schema:
         {
             "$schema": {"type": "string"},
             **_profile(),
+            "mapping": _MAPPING,
             "dicomTagRules": {"type": "array", "items": {"anyOf": rules}},
             "parameters": _object(_every_setting() | {MASTER_KEY: _KEY}),
             "default": _DEFAULT,
@@ -66,6 +68,7 @@ def _successor() -> _Schema:
         {
             "$schema": {"type": "string"},
             **_profile(),
+            "mapping": _MAPPING,
             "rules": {"type": "array", "items": {"anyOf": rules}},
             "defaultSettings": _object(defaults) | {"patternProperties": in_any_case},
             "customSettings": {"type": "object", "additionalProperties": _object(_every_setting())},
@@ -77,6 +80,7 @@ def _successor() -> _Schema:
 _TAG: _Schema = {"$ref": "#/$defs/tag"}
 _WHEN: _Schema = {"$ref": "#/$defs/when"}
 _DEFAULT: _Schema = {"$ref": "#/$defs/default"}
+_MAPPING: _Schema = {"$ref": "#/$defs/mapping"}
 _TRUE: _Schema = {"anyOf": [{"const": True}, {"type": "string", "pattern": "^[Tt][Rr][Uu][Ee]$"}]}
 
 
@@ -123,6 +127,14 @@ def _when() -> _Schema:
 def _default() -> _Schema:
     choice = _one_of(["keep", "remove"])
     return {"anyOf": [choice, _object({"public": choice, "private": choice}) | {"minProperties": 1}]}
+
+
+def _mapping() -> _Schema:
+    text = {"type": "string", "minLength": 1}
+    some = {"anyOf": [text, {"type": "array", "items": text, "minItems": 1}]}
+    path = {"type": "string", "pattern": "^file:."}
+    one = _object({"csv": path, "from": text, "to": some, "onMissing": _setting(OnMissing)}, "csv", "from", "to")
+    return {"anyOf": [one, {"type": "array", "items": one}]}
 
 
 def _every_setting() -> _Schema:

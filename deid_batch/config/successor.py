@@ -15,7 +15,7 @@ from deid_batch.methods.dateshift import DateShift
 from deid_batch.methods.erase import Redact
 from deid_batch.methods.perturb import Perturb
 
-KEYS = ("$schema", *PROFILE_KEYS, "rules", "defaultSettings", "customSettings", "default")
+KEYS = ("$schema", *PROFILE_KEYS, "mapping", "rules", "defaultSettings", "customSettings", "default")
 OWN_KEYS = frozenset({"rules", "defaultSettings", "customSettings"})
 """Keys that tell the dialect."""
 _RULE_KEYS = ("tag", "method", "setting", "params", "when")

@@ -34,6 +34,8 @@ class Instance:
     patient: str = ""
     known: Known = field(default=NOBODY, repr=False, compare=False)
     """What is known to identify its patient and study."""
+    origins: tuple[str, ...] = ()
+    """The values by which the config's lists are looked up."""
 
     def scope_uid(self, scope: str) -> str:
         """What the members of a date-shift scope have in common."""
