@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from deid_batch.config import native, successor
 from deid_batch.config.entries import check_entries
+from deid_batch.config.ignored import read_ignored
 from deid_batch.config.jsonc import Node, read
 from deid_batch.config.model import Config
 from deid_batch.config.problems import Place, Problem, Report, printable
@@ -71,7 +72,8 @@ def _config_of(root: Node, name: str, report: Report) -> Config:
     if (schema := root.value.get("$schema")) and schema.kind != "a string":
         report(Problem(schema.place, f"$schema must be a string, not {schema.kind}"))
     check_entries(entries, report)
-    config = Config(name, tuple(entry.rule for entry in entries), keys)
+    false_alarms = read_ignored(root, report)
+    config = Config(name, tuple(entry.rule for entry in entries), keys, false_alarms=false_alarms)
     if any(key in root.value for key in PROFILE_KEYS):
         from deid_batch.config.profile import read_profile
 

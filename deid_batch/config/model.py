@@ -13,6 +13,7 @@ from deid_batch.methods.dateshift import DateShift
 from deid_batch.rules import Rule, RuleSet
 
 if TYPE_CHECKING:
+    from deid_batch.config.ignored import Ignored
     from deid_batch.profiles.profile import Profile
 
 
@@ -28,6 +29,8 @@ class Config:
     warnings: tuple[str, ...] = ()
     profile: Profile | None = None
     """What decides where no rule does."""
+    false_alarms: tuple[Ignored, ...] = ()
+    """What the leak check is not to tell."""
 
     @property
     def methods(self) -> tuple[Method, ...]:
