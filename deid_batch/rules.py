@@ -10,13 +10,25 @@ from typing import TYPE_CHECKING, Any
 from deid_batch import dictionary
 from deid_batch.conditions import Condition, Values, all_hold
 from deid_batch.methods import Method
-from deid_batch.selectors import AnyPrivate, Anything, AtPath, Facts, Selector, TagIn, TagIs, facts_of
+from deid_batch.selectors import (
+    AnyPrivate,
+    Anything,
+    AtPath,
+    Facts,
+    Selector,
+    TagIn,
+    TagIs,
+    VRIs,
+    facts_of,
+    last_of,
+)
 from deid_batch.wire import TEXT_VRS, Made
 
 if TYPE_CHECKING:
     from deid_batch.profiles.profile import Profile
 
-STRUCTURAL = frozenset({0x00080005, 0x00080016, 0x00080018})
+SPECIFIC_CHARACTER_SET = 0x00080005
+STRUCTURAL = frozenset({SPECIFIC_CHARACTER_SET, 0x00080016, 0x00080018})
 """Specific Character Set, SOP Class UID and SOP Instance UID: a config's `default` leaves them alone."""
 
 
@@ -141,8 +153,10 @@ class RuleSet:
 
 
 def is_exempt(tag: int, rule: Rule) -> bool:
-    """Whether a rule for everything passes by: what a data set can't be read without, and creators that stay."""
+    """Whether a rule for many passes by: what a data set can't be read without, and creators that stay."""
     if rule.is_default and tag in STRUCTURAL:
+        return True
+    if tag == SPECIFIC_CHARACTER_SET and isinstance(last_of(rule.selector), VRIs):
         return True
     sweeping = isinstance(rule.selector, (AnyPrivate, Anything))
     would_change_it = not rule.method.erases and rule.method.name != "keep"
