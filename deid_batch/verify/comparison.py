@@ -44,7 +44,6 @@ _PRODUCTS = frozenset({0x00080070, 0x00081090})
 _NEUTRAL = frozenset({TEXT_DUMMY, "", "0", *DUMMIES.values()})
 _HEAD = 1 << 20
 """Bytes of a fragment of Pixel Data that are looked at from either end, besides what its image format tells."""
-_CHUNK, _OVERLAP = 8 << 20, 4 << 10
 _IN_DATA_SET: dict[Place, Place] = {((0x00020003, 0),): ((0x00080018, 0),), ((0x00020002, 0),): ((0x00080016, 0),)}
 """Elements of File Meta Information that say what elements of the data set say."""
 _WHERE_BYTES = {True: "between the elements", False: "File Meta Information or preamble"}
@@ -308,13 +307,13 @@ class _Check:
         if not region.is_encapsulated:
             stop = region.start + self._frames_size()
             if region.start < stop < region.stop - 1:
-                yield "behind the last frame", bytes(body[stop : min(region.stop, stop + _HEAD)])
+                yield "behind the last frame", body[stop : min(region.stop, stop + _HEAD)]
             return
         for start, stop in fragments(body, region):
-            image = bytes(body[start:stop]) if stop - start <= 2 * _HEAD else bytes(body[start : start + _HEAD])
+            image = body[start:stop] if stop - start <= 2 * _HEAD else body[start : start + _HEAD]
             yield from around_image(image)
             if stop - start > 2 * _HEAD:
-                tail = bytes(body[stop - _HEAD : stop])
+                tail = body[stop - _HEAD : stop]
                 end = tail.rfind(b"\xff\xd9")
                 if end >= 0 and tail[end + 2 :].strip(b"\0"):
                     yield "behind the end of a JPEG image", tail[end + 2 :]

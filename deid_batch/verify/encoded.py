@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
-import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +9,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from deid_batch.verify.elements import DEFLATED
-from deid_batch.verify.regions import Broken, Buffer, Region, regions
+from deid_batch.verify.filebytes import Buffer, FileBytes
+from deid_batch.verify.regions import Broken, Region, regions
 from deid_batch.wire import PIXEL_DATA
 
 _PREFIX, _PREAMBLE = b"DICM", 128
@@ -47,11 +46,11 @@ class Encoded:
     @property
     def preamble(self) -> bytes:
         """The preamble; b"" where there is none."""
-        return bytes(self.file[:_PREAMBLE]) if self.has_preamble else b""
+        return self.file[:_PREAMBLE] if self.has_preamble else b""
 
     @property
     def has_preamble(self) -> bool:
-        return bytes(self.file[_PREAMBLE : _PREAMBLE + 4]) == _PREFIX
+        return self.file[_PREAMBLE : _PREAMBLE + 4] == _PREFIX
 
     @property
     def pixels(self) -> dict[int, Region]:
@@ -62,27 +61,21 @@ class Encoded:
         """Everything but the top level's Pixel Data."""
         is_own = self.body is not self.file
         if is_own:
-            yield Piece(bytes(self.file[: self.start]), 0, False)
+            yield Piece(self.file[: self.start], 0, False)
             if self.trailing:
                 yield Piece(self.trailing, 0, False)
         position = 0
         for region in self.pixels.values():
-            yield Piece(bytes(self.body[position : region.start]), position, True)
+            yield Piece(self.body[position : region.start], position, True)
             position = region.stop
-        yield Piece(bytes(self.body[position:]), position, True)
+        yield Piece(self.body[position:], position, True)
 
 
 @contextmanager
 def encoded(path: str | bytes, syntax: str) -> Iterator[Encoded]:
     """A file as bytes, open as long as they are looked at."""
     with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        data: Buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
-        try:
-            yield _encoded(data, syntax)
-        finally:
-            if isinstance(data, mmap.mmap):
-                data.close()
+        yield _encoded(FileBytes(file.fileno()), syntax)
 
 
 def _encoded(data: Buffer, syntax: str) -> Encoded:
@@ -101,7 +94,7 @@ def _encoded(data: Buffer, syntax: str) -> Encoded:
 
 def _meta_regions(data: Buffer, stop: int) -> list[Region]:
     found: list[Region] = []
-    start = _PREAMBLE + 4 if bytes(data[_PREAMBLE : _PREAMBLE + 4]) == _PREFIX else 0
+    start = _PREAMBLE + 4 if data[_PREAMBLE : _PREAMBLE + 4] == _PREFIX else 0
     with suppress(Broken):
         found.extend(regions(data, start, stop, ""))
     return found
@@ -109,12 +102,12 @@ def _meta_regions(data: Buffer, stop: int) -> list[Region]:
 
 def _end_of_meta(data: Buffer) -> int:
     """Where File Meta Information ends, by its elements."""
-    has_prefix = bytes(data[_PREAMBLE : _PREAMBLE + 4]) == _PREFIX
+    has_prefix = data[_PREAMBLE : _PREAMBLE + 4] == _PREFIX
     pos = _PREAMBLE + 4 if has_prefix else 0
-    while bytes(data[pos : pos + 2]) == b"\x02\x00" and pos + 8 <= len(data):
-        is_long = bytes(data[pos + 4 : pos + 6]) in (b"OB", b"UN", b"OW", b"UT", b"SQ", b"UC", b"UR")
+    while data[pos : pos + 2] == b"\x02\x00" and pos + 8 <= len(data):
+        is_long = data[pos + 4 : pos + 6] in (b"OB", b"UN", b"OW", b"UT", b"SQ", b"UC", b"UR")
         size = data[pos + 8 : pos + 12] if is_long else data[pos + 6 : pos + 8]
-        pos += (12 if is_long else 8) + int.from_bytes(bytes(size), "little")
+        pos += (12 if is_long else 8) + int.from_bytes(size, "little")
     return min(pos, len(data))
 
 
@@ -122,7 +115,7 @@ def _inflated(data: Buffer, start: int) -> tuple[bytes, bytes, bool]:
     """(what is inflated, what stands behind, whether it is sound). (PS3.5 A.5)"""
     inflate = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
     try:
-        plain = inflate.decompress(bytes(data[start:]), MAX_INFLATED)
+        plain = inflate.decompress(data[start:], MAX_INFLATED)
     except zlib.error:
         return b"", b"", False
     return plain, inflate.unused_data, inflate.eof

@@ -67,7 +67,7 @@ def _group_lengths(output: Encoded, syntax: str) -> Iterator[Finding]:
     for number, region in enumerate(output.regions):
         if region.tag & 0xFFFF or region.tag >> 16 == 0xFFFE:
             continue
-        value = bytes(output.body[region.start : region.stop])
+        value = output.body[region.start : region.stop]
         siblings = [
             it
             for it in output.regions[number + 1 :]

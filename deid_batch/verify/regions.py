@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from deid_batch import dictionary
+from deid_batch.verify.filebytes import Buffer
 from deid_batch.verify.findings import Place
 from deid_batch.wire import LONG_VRS, PIXEL_DATA, VRS
 
-Buffer = bytes | mmap.mmap
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _UNDEFINED = 0xFFFFFFFF
 _MAX_DEPTH = 70
@@ -89,7 +88,7 @@ class _Walk:
                 if end > stop:
                     raise Broken
                 if dictionary.is_private_creator(tag):
-                    creators[tag] = bytes(self._data[start:end]).strip(b"\0 ").decode("latin-1")
+                    creators[tag] = self._data[start:end].strip(b"\0 ").decode("latin-1")
                 yield Region((*steps, (tag, 0)), known, creator, pos, start, end)
             pos = end
         if is_open or pos != stop:
@@ -129,32 +128,33 @@ class _Walk:
     def _item(self, pos: int, stop: int) -> tuple[int, int, int]:
         if pos + 8 > stop:
             raise Broken
-        group, element, size = struct.unpack_from(self._order + "HHI", self._data, pos)
+        group, element, size = struct.unpack(self._order + "HHI", self._data[pos : pos + 8])
         return group << 16 | element, pos + 8, size
 
     def _header(self, pos: int, stop: int) -> tuple[int, str, int, int]:
         if pos + 8 > stop:
             raise Broken
-        group, element = struct.unpack_from(self._order + "HH", self._data, pos)
+        head = self._data[pos : pos + 12]
+        group, element = struct.unpack_from(self._order + "HH", head)
         tag = group << 16 | element
         if not self._form.explicit or group == 0xFFFE:
-            return tag, "", pos + 8, struct.unpack_from(self._order + "I", self._data, pos + 4)[0]
-        vr = bytes(self._data[pos + 4 : pos + 6]).decode("latin-1")
+            return tag, "", pos + 8, struct.unpack_from(self._order + "I", head, 4)[0]
+        vr = head[4:6].decode("latin-1")
         if vr not in VRS:
             raise Broken
         if vr not in LONG_VRS:
-            return tag, vr, pos + 8, struct.unpack_from(self._order + "H", self._data, pos + 6)[0]
+            return tag, vr, pos + 8, struct.unpack_from(self._order + "H", head, 6)[0]
         if pos + 12 > stop:
             raise Broken
-        return tag, vr, pos + 12, struct.unpack_from(self._order + "I", self._data, pos + 8)[0]
+        return tag, vr, pos + 12, struct.unpack_from(self._order + "I", head, 8)[0]
 
 
 def fragments(data: Buffer, region: Region) -> Iterator[tuple[int, int]]:
     """(start, stop) of the fragments of encapsulated Pixel Data, the offset table left out. (PS3.5 A.4)"""
     pos, is_table = region.start, True
     while pos + 8 <= region.stop:
-        tag, size = struct.unpack_from("<HH", data, pos), struct.unpack_from("<I", data, pos + 4)[0]
-        if tag != (0xFFFE, 0xE000):
+        group, element, size = struct.unpack("<HHI", data[pos : pos + 8])
+        if (group, element) != (0xFFFE, 0xE000):
             return
         if not is_table:
             yield pos + 8, pos + 8 + size
