@@ -47,14 +47,14 @@ def _entry(node: Node, report: Report) -> Ignored | None:
     """A tag, mask, keyword, VR or path as a string; or an object with it and the kinds."""
     if not isinstance(node.value, dict):
         selector = read_written(node, report)
-        return selector and Ignored(selector)
+        return Ignored(selector) if selector else None
     check_keys(node, ENTRY_KEYS, report)
     if "tag" not in node.value:
         report(Problem(node.place, "the entry has no 'tag'"))
         return None
     selector = read_written(node.value["tag"], report)
     kinds = _kinds(node.value["kinds"], report) if "kinds" in node.value else frozenset(KINDS)
-    return selector and Ignored(selector, kinds)
+    return Ignored(selector, kinds) if selector else None
 
 
 def _kinds(node: Node, report: Report) -> frozenset[str]:

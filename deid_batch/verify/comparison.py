@@ -21,11 +21,11 @@ from deid_batch.verify.encoded import Encoded, encoded
 from deid_batch.verify.findings import Finding, Place, shown
 from deid_batch.verify.form import STRUCTURE, altered_pixels, faults_of_form, foreign_padding
 from deid_batch.verify.identity import DATE, UID, UNCHANGED, Identity, days_of, kind_of
-from deid_batch.verify.marks import IDENTIFYING, false_marks
+from deid_batch.verify.marks import false_marks
 from deid_batch.verify.matcher import ALL_KINDS, Matcher
 from deid_batch.verify.moved import Moves, Shift, moves_of
 from deid_batch.verify.original import Original, original_of
-from deid_batch.verify.promises import CHANGED, FREE, KEPT, MOVED, RETAINED, Promise, Promises
+from deid_batch.verify.promises import CHANGED, KEPT, MOVED, RETAINED, Promise, Promises
 from deid_batch.verify.regions import Region, fragments
 from deid_batch.verify.words import folded
 from deid_batch.wire import PIXEL_DATA
@@ -101,7 +101,13 @@ class Checker:
         moves = moves_of(original, found)
         with encoded(source, before.syntax) as theirs, encoded(output, after.syntax) as ours:
             check = _Check(self._promises, original, matcher, moves, found, ours)
-            findings = [*moves.findings, *check.in_elements(), *check.in_bytes(), *check.in_pixels(), *check.in_name(name)]
+            findings = [
+                *moves.findings,
+                *check.in_elements(),
+                *check.in_bytes(),
+                *check.in_pixels(),
+                *check.in_name(name),
+            ]
             findings += faults_of_form(after, ours, before, theirs)
             findings += altered_pixels(original, theirs, found, ours)
         findings += false_marks(original, found, self._promises.rules, findings)
@@ -213,7 +219,9 @@ class _Check:
         if not found:
             return False
         before, _ = self._original.elements.get(place, (None, None))
-        there = {day for value in before.values for day in days_in(folded(value))} if before and before.is_text else set()
+        there = (
+            {day for value in before.values for day in days_in(folded(value))} if before and before.is_text else set()
+        )
         return any(not self._moves.explain(day, there) for day in found)
 
     def _is_left(self, day: date, place: Place) -> bool:
@@ -276,7 +284,7 @@ class _Check:
         self, region: Region | None, position: int, kind: str, how: str, in_data_set: bool
     ) -> Iterator[Finding]:
         if region is None:
-            is_before = not in_data_set or position < self._bytes.start and self._bytes.body is self._bytes.file
+            is_before = not in_data_set or (position < self._bytes.start and self._bytes.body is self._bytes.file)
             yield Finding(_WHERE_BYTES[not is_before], kind, how)
             return
         place = region.place

@@ -33,7 +33,9 @@ _COMPACT = re.compile(r"(?<!\d)(\d{4})(\d\d)(\d\d)(?=\d{4,6}(?:\.\d+)?(?:[+-]\d{
 _YEAR_FIRST = re.compile(r"(?<!\d)(\d{4})\s?[-./年 ]\s?(\d{1,2})\s?[-./月 ]\s?(\d{1,2})(?!\d)")
 _YEAR_LAST = re.compile(r"(?<!\d)(\d{1,2})\s?[-./ ]\s?(\d{1,2})\s?[-./ ]\s?(\d{4})(?!\d)")
 _SHORT_YEAR = re.compile(r"(?<!\d)(\d{1,2})([./-])(\d{1,2})\2(\d\d)(?!\d)")
-_DAY_MONTH = re.compile(rf"(?<!\d)(\d{{1,2}})(?:st|nd|rd|th)?[-. ]{{0,2}}(?:of |de )?({_MONTH})[-., ]{{0,3}}(?:de )?(\d{{4}})")
+_DAY_MONTH = re.compile(
+    rf"(?<!\d)(\d{{1,2}})(?:st|nd|rd|th)?[-. ]{{0,2}}(?:of |de )?({_MONTH})[-., ]{{0,3}}(?:de )?(\d{{4}})"
+)
 _MONTH_DAY = re.compile(rf"\b({_MONTH})[-. ]{{0,2}}(\d{{1,2}})(?:st|nd|rd|th)?,?[-. ]{{1,2}}(\d{{4}})(?!\d)")
 _YEAR_MONTH = re.compile(rf"(?<!\d)(\d{{4}})[-. ]{{0,2}}({_MONTH})[-. ]{{0,2}}(\d{{1,2}})(?!\d)")
 

@@ -198,7 +198,7 @@ def _hidden(raw: bytes) -> Sequence | None:
             found = read_sequence(BytesIO(raw), is_implicit, True, len(raw), "iso8859")
             if all(_is_plausible(item) for item in found) and len(found):
                 return found
-        except Exception:  # noqa: S112, PERF203, BLE001 - bytes that are no sequence
+        except Exception:  # noqa: S112 - bytes that are no sequence
             continue
     return None
 

@@ -133,7 +133,12 @@ class Facts:
         with self._transaction():
             self._differing("uid", "old", "new", "place", REFERENCE, "stands for another UID than elsewhere")
             self._differing(
-                "shift", "settings, scope", "days", "'dates'", INTERVAL, "moved by another number of days than elsewhere"
+                "shift",
+                "settings, scope",
+                "days",
+                "'dates'",
+                INTERVAL,
+                "moved by another number of days than elsewhere",
             )
             query = "SELECT name FROM instance WHERE new IN (SELECT new FROM instance GROUP BY new HAVING COUNT(*) > 1)"
             for (name,) in self._db.execute(query).fetchall():

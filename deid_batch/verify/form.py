@@ -79,7 +79,9 @@ def _group_lengths(output: Encoded, syntax: str) -> Iterator[Finding]:
             yield Finding(shown(region.place), STRUCTURE, "a group length that is none")
 
 
-def altered_pixels(original: Original, before: Encoded, output: Mapping[Place, Seen], after: Encoded) -> Iterator[Finding]:
+def altered_pixels(
+    original: Original, before: Encoded, output: Mapping[Place, Seen], after: Encoded
+) -> Iterator[Finding]:
     """Pixel Data that no rule touches, and that is not the original's."""
     for tag in sorted(PIXEL_DATA):
         place = ((tag, 0),)

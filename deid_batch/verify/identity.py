@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import NamedTuple
 
@@ -38,8 +38,9 @@ _KEYWORDS = {
     """,
     PERSON: """
         PatientBirthName PatientMotherBirthName OtherPatientNames NameToUse ResponsiblePerson PhysiciansOfRecord
-        ReferringPhysicianName OperatorsName PerformingPhysicianName RequestingPhysician ScheduledPerformingPhysicianName
-        HumanPerformerName PersonName ContentCreatorName ReviewerName VerifyingObserverName OrderEnteredBy
+        ReferringPhysicianName OperatorsName PerformingPhysicianName RequestingPhysician
+        ScheduledPerformingPhysicianName HumanPerformerName PersonName ContentCreatorName
+        ReviewerName VerifyingObserverName OrderEnteredBy
     """,
     ADDRESS: """
         PatientAddress InstitutionAddress ReferringPhysicianAddress PersonAddress RegionOfResidence
@@ -69,6 +70,7 @@ _IN_CODES = {0x00080082: INSTITUTION, 0x00081041: INSTITUTION, 0x00401101: PERSO
 _CODE_MEANING = 0x00080104
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
 _NO_UID_OF = uids.DEFINITION_ATTRIBUTES
+_WHOLE_DAY = re.compile(r"\d{8}", re.ASCII)
 _LONGEST = 4096
 
 
@@ -88,9 +90,8 @@ def identity_of(seen: Seen, promise: Promise) -> Iterable[Known]:
     if not seen.is_text or promise.act in (KEPT, RETAINED):
         return
     kind = kind_of(seen)
-    for value in seen.values:
-        value = value.strip(" \0")
-        if not value or len(value) > _LONGEST:
+    for value in _stripped(seen):
+        if len(value) > _LONGEST:
             continue
         if "@" in value:
             yield from (Known(EMAIL, found) for found in _EMAIL.findall(value))
@@ -111,19 +112,19 @@ def uids_of(seen: Seen, promise: Promise) -> Iterable[str]:
     """The UIDs of instances that an input's element names, but for those that the config means to stay."""
     if seen.vr != "UI" or seen.tag in _NO_UID_OF or promise.act in (KEPT, RETAINED):
         return
-    for value in seen.values:
-        value = value.strip(" \0")
-        if value and value not in uids.registered():
-            yield value
+    yield from (value for value in _stripped(seen) if value not in uids.registered())
+
+
+def _stripped(seen: Seen) -> Iterator[str]:
+    return (value for it in seen.values if (value := it.strip(" \0")))
 
 
 def days_of(seen: Seen) -> set[date]:
     """The whole days that an element's dates name."""
     found = set()
     if seen.vr in ("DA", "DT"):
-        for value in seen.values:
-            value = value.strip(" \0")
-            if seen.vr == "DT" and len(re.match(r"\d*", value)[0]) < 8:  # type: ignore[index]
+        for value in _stripped(seen):
+            if seen.vr == "DT" and not _WHOLE_DAY.match(value):
                 continue
             try:
                 found.add(dates.parse_da(value) if seen.vr == "DA" else dates.parse_dt(value))

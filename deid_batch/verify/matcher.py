@@ -124,7 +124,7 @@ class Matcher:
             words = words_of(folded(part))
             if any(is_telling(word) for word in words) or is_unspaced(part):
                 self._raw[part.strip()] = PERSON
-            for word in part.split():
+            for word in re.split(r"[\s-]+", part):
                 if is_telling(folded(word)):
                     self._raw[word] = PERSON
         whole = [part for part in group.split("^")[:2] if part]
@@ -190,7 +190,9 @@ class Matcher:
                     except (UnicodeError, LookupError):
                         continue
                     step = 2 if codec.startswith("utf-16") else 1
-                    if len(needle) < _SHORTEST_RAW * step and not (step == 2 and not form.isascii() and len(needle) > 5):
+                    if len(needle) < _SHORTEST_RAW * step and not (
+                        step == 2 and not form.isascii() and len(needle) > 5
+                    ):
                         continue
                     how = "in its bytes" if step == 1 else "in its bytes, as UTF-16"
                     made.setdefault((needle.lower(), step), Pattern(needle.lower(), step, kind, how))
@@ -228,9 +230,7 @@ class Matcher:
                 if words[number : number + len(phrase)] == phrase:
                     yield kind
             if word in self._weak_words:
-                if before in _TITLES:
-                    yield PERSON
-                elif any(word in weak and before in weak and before != word for weak in self._weak):
+                if before in _TITLES or any(word in weak and before in weak and before != word for weak in self._weak):
                     yield PERSON
             elif before in self._weak_words and any(word in weak and before in weak for weak in self._weak):
                 yield PERSON

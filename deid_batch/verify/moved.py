@@ -73,7 +73,9 @@ def _deltas(seen: Seen, moved: Seen) -> list[int]:
 
 
 def _days(seen: Seen) -> list[date | None]:
-    one_by_one = (days_of(Seen(seen.place, seen.tag, seen.vr, None, (), it.encode("latin-1", "replace"))) for it in seen.values)
+    one_by_one = (
+        days_of(Seen(seen.place, seen.tag, seen.vr, None, (), it.encode("latin-1", "replace"))) for it in seen.values
+    )
     return [next(iter(days), None) for days in one_by_one]
 
 

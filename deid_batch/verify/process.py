@@ -76,7 +76,7 @@ class Examiner:
                     outcome = outcome._replace(findings=(*outcome.findings, changed))
             except (OSError, MemoryError) as error:
                 outcome = unreadable(type(error).__name__)
-            except Exception as error:  # noqa: BLE001 - the rim: what can't be looked at is a finding
+            except Exception as error:
                 outcome = unreadable(f"a defect of this tool ({type(error).__name__})")
             compared.outcomes.append((name, outcome))
         return compared

@@ -12,7 +12,7 @@ from deid_batch.selectors import facts_of
 from deid_batch.verify.elements import Judgement, Seen
 
 FREE, KEPT, RETAINED, MOVED, CHANGED = "free", "kept", "retained", "moved", "changed"
-"""No rule names it; a rule of the user's keeps it; an option of the profile keeps it; its date moves; its value goes."""
+"""No rule names it; a rule of the user's keeps it; an option of the profile does; its date moves; its value goes."""
 _MOST = 50_000
 
 
