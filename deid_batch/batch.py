@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from types import FrameType
@@ -115,7 +115,7 @@ def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
         if not options.dry_run:
             workspace.prepare_out(options.out)
             stack.enter_context(workspace.out_locked(options.out))
-            area = stack.enter_context(workspace.temporary_area(work, options.out))
+            area = stack.enter_context(_area(work, options.out, ledger, summary))
             status = os.stat(options.out)
             out_identity = status.st_dev, status.st_ino
         audit = AuditLog(os.path.join(work, "audit.csv") if options.dry_run else options.audit)
@@ -161,12 +161,26 @@ class _Run:
         self._audit.rewrite(self._ledger.rows())
         unprobed = map(Job, portions(self._ledger.unprobed(), _PROBES_A_JOB))
         self._work_through(pool, "scan", "probe", unprobed, self._ledger.remaining(unprobed=True))
+        if self._goes_on():
+            self._progress.tell(*self._coverage())
         todo = cut_into_jobs(self._ledger.todo())
         self._work_through(pool, "de-identify", "deidentify", todo, self._ledger.remaining())
         self._audit.rewrite(self._ledger.rows())
         self._file_set.withdraw_stale()
         if self._options.dicomdir and not self._options.dry_run:
             self._summary.dicomdir = self._renew_dicomdir()
+
+    def _coverage(self) -> Iterator[str]:
+        """What each list of the config's knows of the files, as lines without values."""
+        for lookup in self._setting.rules.lookups:
+            found = self._ledger.coverage(lookup.number * lookup.MARK)
+            yield f"mapping {lookup}: {found.values:,} values in {found.files:,} files"
+            if found.missing_values:
+                yield f"  not in the list: {found.missing_values:,} values in {found.missing_files:,} files"
+            if found.files_without:
+                yield f"  files without a value: {found.files_without:,}"
+            if found.values > found.new:
+                yield f"  values that become one with another: {found.values - found.new:,}"
 
     def _renew_dicomdir(self) -> str:
         """Write a DICOMDIR, if everything is done that it is to refer to."""
@@ -180,7 +194,7 @@ class _Run:
         if self._options.dry_run or not workspace.folds_names(os.fsdecode(self._setting.temporary)):
             return
         colliding = dict.fromkeys(self._ledger.colliding(), _COLLIDING)
-        self._remove_outputs(filter(self._ledger.is_written, colliding))
+        self._remove_outputs(map(self._ledger.output_of, filter(self._ledger.is_written, colliding)))
         self._note(JobResult([(path, failure_row(path, error)) for path, error in colliding.items()]))
 
     def _find(self) -> list[tuple[bytes, tuple[object, ...]]]:
@@ -192,11 +206,12 @@ class _Run:
                 return passed
             found = [entry if isinstance(entry, Found) else Found(entry.path, 0, 0) for entry in portion]
             changed = self._ledger.changed(found)
-            self._remove_outputs(filter(self._ledger.is_written, (file.path for file in changed)))
+            stale = filter(self._ledger.is_written, (file.path for file in changed))
+            self._remove_outputs(map(self._ledger.output_of, stale))
             self._ledger.found(run, found, changed)
             passed += [(e.path, failure_row(e.path, _reason_of(e))) for e in portion if isinstance(e, Passed)]
         self._summary.gone = self._ledger.finish_scan(run)
-        self._ledger.reopen(path for path, size in self._ledger.written() if self._size_in_out(path) != size)
+        self._ledger.reopen(path for path, name, size in self._ledger.written() if self._size_in_out(name) != size)
         if self._options.verify_outputs:
             self._ledger.reopen(self._altered())
         self._ledger.forget_lost(run)
@@ -206,33 +221,34 @@ class _Run:
         """Files whose outputs are not what was written."""
         with ThreadPoolExecutor(self._options.jobs) as threads:
             for portion in portions(self._ledger.digests(), _FOUND_A_TRANSACTION):
-                digests = threads.map(self._digest_in_out, (path for path, _ in portion))
-                yield from (path for (path, written), found in zip(portion, digests, strict=True) if found != written)
+                digests = threads.map(self._digest_in_out, (name for _, name, _ in portion))
+                pairs = zip(portion, digests, strict=True)
+                yield from (path for (path, _, written), found in pairs if found != written)
 
-    def _digest_in_out(self, path: bytes) -> str:
+    def _digest_in_out(self, name: bytes) -> str:
         try:
-            with open(os.path.join(self._setting.out, path), "rb") as file:
+            with open(os.path.join(self._setting.out, name), "rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
             return ""
 
-    def _size_in_out(self, path: bytes) -> int:
+    def _size_in_out(self, name: bytes) -> int:
         try:
-            return os.stat(os.path.join(self._setting.out, path)).st_size
+            return os.stat(os.path.join(self._setting.out, name)).st_size
         except OSError:
             return -1
 
-    def _remove_outputs(self, paths: Iterable[bytes]) -> None:
+    def _remove_outputs(self, names: Iterable[bytes]) -> None:
         """Take away what was made of inputs that are not what they were, or can't be de-identified any more."""
         if not self._options.dry_run:
-            _unlink_in(self._setting.out, paths)
+            _unlink_in(self._setting.out, names)
 
     def _work_through(self, pool: Pool, name: str, task: str, jobs: Iterable[Job], files: int) -> None:
         """Have jobs over so many files done, and note their results as they come."""
         with self._progress.phase(name, files) as advance:
             for job, answer in run_jobs(pool, task, jobs, self._goes_on):
                 result = answer or JobResult([(path, failure_row(path, _KILLED)) for path in job.paths])
-                self._ledger.probed(result.scopes)
+                self._ledger.probed(result.scopes, result.lookups)
                 failures = self._record(result)
                 advance(len(job.paths), result.size, failures)
                 if task == "deidentify":
@@ -241,7 +257,7 @@ class _Run:
 
     def _record(self, result: JobResult) -> int:
         """Note what became of files, in the audit log too; how many failed."""
-        self._remove_outputs(path for path, row in result.rows if row[1] != "written")
+        self._remove_outputs(self._ledger.output_of(path) for path, row in result.rows if row[1] != "written")
         failures = self._note(result)
         self._audit.append(row for _, row in result.rows)
         return failures
@@ -358,18 +374,38 @@ def _check_agreement(marks: Mapping[str, bytes], options: Options, ledger: Ledge
     """Refuse to mix two runs in one OUT; with `overwrite`, clear away what the earlier one wrote."""
     earlier = {name: ledger.remembered(name) for name in marks}
     if options.overwrite:
-        _unlink_in(os.fsencode(options.out), (path for path, _ in ledger.written()))
+        _unlink_in(os.fsencode(options.out), (name for _, name, _ in ledger.written()))
         ledger.clear()
     elif differing := [name for name, mark in marks.items() if earlier[name] not in (None, mark)]:
         what = ", ".join(differing)
         raise UsageError(f"OUT was begun with a different {what}; use the same again, another OUT, or --overwrite")
 
 
-def _unlink_in(out: bytes, paths: Iterable[bytes]) -> None:
-    for path in paths:
-        output = os.path.join(out, path)
-        if os.path.isfile(output):
+def _unlink_in(out: bytes, names: Iterable[bytes]) -> None:
+    for name in names:
+        output = os.path.join(out, name)
+        if name and os.path.isfile(output):
             os.unlink(output)
+
+
+@contextmanager
+def _area(work: str, out: str, ledger: Ledger, summary: Summary) -> Iterator[str]:
+    """The area for temporary files. What runs that did not end well have brought under OUT without noting it goes."""
+    _take_back_unnoted(work, out, ledger)
+    with workspace.temporary_area(work, out) as area:
+        try:
+            yield area
+        except BaseException:
+            with suppress(OSError, Fault):
+                _take_back_unnoted(work, out, ledger)
+            raise
+        if summary.stopped:
+            _take_back_unnoted(work, out, ledger)
+
+
+def _take_back_unnoted(work: str, out: str, ledger: Ledger) -> None:
+    unnoted = (name for name in workspace.intended_names(work, out) if not ledger.is_output(name))
+    _unlink_in(os.fsencode(out), unnoted)
 
 
 @contextmanager

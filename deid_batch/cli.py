@@ -143,7 +143,7 @@ def run(
             loaded = with_keys_of(loaded, str(keys))
         if not quiet:
             _tell(*loaded.warnings)
-        summary = run_batch(loaded, options, Progress(shown=not (no_progress or quiet)))
+        summary = run_batch(loaded, options, Progress(shown=not (no_progress or quiet), told=not quiet))
         if not quiet:
             _print(shown_summary(summary, options, verbose=verbose))
     if summary.stopped:

@@ -25,6 +25,7 @@ from deid_batch.filemeta import FileMeta
 from deid_batch.frames import Tail, Touch
 from deid_batch.identity import read_instance
 from deid_batch.methods import Instance
+from deid_batch.rules import RuleSet
 from deid_batch.values import uids
 from deid_batch.wire import SEQUENCE_DELIMITATION, UNDEFINED, Encoding, read_item, tag_name
 
@@ -215,14 +216,19 @@ class NoSink(Sink):
         pass
 
 
-def probe(path: str | bytes) -> Instance:
-    """A file's identity. Raises Skipped for what is no DICOM instance, Unreadable for what can't be read."""
+def probe(path: str | bytes, rules: RuleSet | None = None) -> Instance:
+    """A file's identity, with the values by which lists of `rules` are looked up.
+
+    Raises Skipped for what is no DICOM instance, Unreadable for what can't be read.
+    """
+    origins = rules.origins if rules else frozenset()
     with _File(path) as file:
         try:
-            return _identified(*_opened(file, _PROBE_WINDOW), _PROBE_WINDOW)[0]
+            instance, values, _ = _identified(*_opened(file, _PROBE_WINDOW), _PROBE_WINDOW, also=origins)
         except OddEncoding as odd:
             plain = _reencoded(file, odd)
-            return _identified(*_opened(plain, _PROBE_WINDOW), _PROBE_WINDOW)[0]
+            instance, values, _ = _identified(*_opened(plain, _PROBE_WINDOW), _PROBE_WINDOW, also=origins)
+    return rules.with_origins(instance, values) if rules else instance
 
 
 def rewrite(path: str | bytes, sink: Sink, compiled: CompiledRules, trace: list[Touch] | None = None) -> Rewritten:
@@ -281,10 +287,14 @@ def _opened(source: Source, window: int) -> tuple[Source, FileMeta]:
 
 
 def _identified(
-    source: Source, meta: FileMeta, window: int, compiled: CompiledRules | None = None
+    source: Source,
+    meta: FileMeta,
+    window: int,
+    compiled: CompiledRules | None = None,
+    also: frozenset[int] = frozenset(),
 ) -> tuple[Instance, dict[int, Values], Encoding]:
     """(identity, values of the attributes in conditions, encoding); the window grows until they are in it."""
-    also = compiled.rules.condition_tags if compiled else frozenset()
+    also = compiled.rules.condition_tags if compiled else also
     while True:
         data = source.read(0, window)
         encoding = filemeta.encoding_of(meta, data)
@@ -316,6 +326,7 @@ def _deidentified(
             raise SetAside("no-scope-uid", f"the file has no UID of the scope {scope}")
     if (refusal := rules.refusal(values)) is not None:
         raise SetAside(*refusal)
+    instance = rules.with_origins(instance, values)
     walk = Walk(compiled, instance, encoding, rules.variant(values), trace)
     tail = _fed(walk, compiled, source, 0, meta.start)
     syntax = meta.transfer_syntax_uid or filemeta.syntax_of(encoding)

@@ -353,13 +353,28 @@ class Walk:
         added = b""
         left = [(made, encoded) for made, encoded in frame.plans.additions if made.tag >= frame.due]
         for made, encoded in left:
-            if made.tag < tag:
+            if made.tag >= tag:
+                continue
+            if isinstance(encoded, Plan):
+                added += self._given(encoded, frame)
+            else:
                 added += encoded
                 if self._trace is not None and isinstance(made.value, bytes):
                     rule, little = len(self._compiled.rules.rules), frame.encoding.little
                     self._trace.append(Touch((), made.tag, made.vr, rule, b"", little, b"", made.value))
         frame.due = next((made.tag for made, _ in left if made.tag > tag), NEVER)
         return added
+
+    def _given(self, plan: Plan, frame: Frame) -> bytes:
+        """An element whose value a list gives; none where the list has none for the file."""
+        assert plan.decision is not None
+        value = self._change(b"", plan, frame).value
+        if not value:
+            return b""
+        self.hits[plan.decision.rule] += 1
+        self._counts[plan.decision.method.column] += 1
+        self._touch(plan, frame, b"", value, plan.decision.rule)
+        return self._written(plan, value, frame)
 
     def _cut_off(self, data: bytes, end: int, stop: int, what: str) -> Unreadable:
         """The error for what goes on behind `end`, to `stop`."""

@@ -69,7 +69,7 @@ class FileSet:
 
     def _check_names(self, *, overwrite: bool) -> int:
         """How many files are to be referred to."""
-        names = Counter(is_file_id(path) for path, _ in self._ledger.written())
+        names = Counter(is_file_id(name) for _, name, _ in self._ledger.written())
         if not names:
             raise _NoneCanBe("there are no files to refer to")
         if names[False]:
@@ -85,11 +85,11 @@ class FileSet:
 
         directory, unread = Directory(), 0
         with progress.phase("DICOMDIR", files) as advance:
-            for path, size in self._ledger.written():
+            for _, name, size in self._ledger.written():
                 if not goes_on():
                     raise _NoneCanBe(UNFINISHED)
                 try:
-                    directory.add(path, os.path.join(self._out, path))
+                    directory.add(name, os.path.join(self._out, name))
                 except Exception:  # the rim: pydicom raises whatever a file's contents lead to
                     unread += 1
                 advance(1, size, 0)
@@ -116,8 +116,8 @@ class FileSet:
     def _outputs(self) -> bytes:
         """A digest of all outputs and their names."""
         digest = hashlib.sha256()
-        for path, output in self._ledger.digests():
-            digest.update(b"%d %b %b\0" % (len(path), path, output.encode()))
+        for _, name, output in self._ledger.digests():
+            digest.update(b"%d %b %b\0" % (len(name), name, output.encode()))
         return digest.digest()
 
 

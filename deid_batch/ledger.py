@@ -29,18 +29,21 @@ CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WI
 CREATE TABLE IF NOT EXISTS rule (number INTEGER PRIMARY KEY, hits INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS file (
     path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, run INTEGER NOT NULL,
-    scope TEXT, {", ".join(f'"{column}"' for column in COLUMNS)}
+    name BLOB, scope TEXT, lookups BLOB, {", ".join(f'"{column}"' for column in COLUMNS)}
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS todo ON file (scope, path) WHERE status IS NULL;
+CREATE INDEX IF NOT EXISTS named ON file (name) WHERE name IS NOT NULL;
 """
+"""`name` is the output's path from OUT: NULL where it is that of the file, empty where it is not known yet."""
+_NAME = "COALESCE(name, path)"
 _ENDINGS = re.compile(r"(?<=[^/])[. ]+(?=/|$)")
 _NAMES = """
-DROP TABLE IF EXISTS temp.name;
-CREATE TEMP TABLE name AS SELECT path, folded(path) AS folded FROM file
-    WHERE reason IS NULL OR reason NOT IN ('not-regular', 'link-outside', 'unreadable');
-CREATE INDEX temp.by_folded ON name (folded, path);
+DROP TABLE IF EXISTS temp.folding;
+CREATE TEMP TABLE folding AS SELECT path, folded(COALESCE(name, path)) AS folded FROM file
+    WHERE (reason IS NULL OR reason NOT IN ('not-regular', 'link-outside', 'unreadable')) AND name IS NOT x'';
+CREATE INDEX temp.by_folded ON folding (folded, path);
 """
-"""Files by what a file system that folds names makes of theirs; '0' is what comes behind '/'."""
+"""Files by what a file system that folds names makes of their outputs'; '0' is what comes behind '/'."""
 
 
 class Found(NamedTuple):
@@ -52,11 +55,23 @@ class Found(NamedTuple):
 
 
 class Todo(NamedTuple):
-    """A file that is still to be done, and the scope it belongs to."""
+    """A file that is still to be done, the scope it belongs to, and what its output is to be called if not the same."""
 
     scope: str
     path: bytes
     size: int
+    name: bytes | None = None
+
+
+class Coverage(NamedTuple):
+    """How many values, and files with them, a list knows and does not know; `new`: how many those become."""
+
+    values: int
+    files: int
+    missing_values: int
+    missing_files: int
+    files_without: int
+    new: int
 
 
 class Outcome(NamedTuple):
@@ -122,16 +137,20 @@ class Ledger:
         """Those of the files that are known, but not as they are now."""
         return [file for file in files if self._has_changed(file)]
 
-    def found(self, run: int, files: Iterable[Found], changed: Iterable[Found]) -> None:
-        """Take in files that a scan found; those that have changed are to be done again."""
+    def found(self, run: int, files: Iterable[Found], changed: Iterable[Found] = (), name: bytes | None = None) -> None:
+        """Take in files that a scan found; those that have changed are to be done again.
+
+        `name` is what is known of their outputs' names: None, they are those of the files; b"", nothing.
+        """
         with self._transaction():
             self._db.executemany(
-                "INSERT INTO file (path, size, mtime_ns, run) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE "
-                "SET run = excluded.run",
-                [(*file, run) for file in files],
+                "INSERT INTO file (path, size, mtime_ns, run, name) VALUES (?, ?, ?, ?, ?) ON CONFLICT (path) "
+                "DO UPDATE SET run = excluded.run",
+                [(*file, run, name) for file in files],
             )
             self._db.executemany(
-                f"UPDATE file SET size = ?2, mtime_ns = ?3, scope = NULL, {_CLEARED} WHERE path = ?1", changed
+                f"UPDATE file SET size = ?2, mtime_ns = ?3, name = ?4, scope = NULL, {_CLEARED} WHERE path = ?1",
+                [(*file, name) for file in changed],
             )
 
     def _has_changed(self, file: Found) -> bool:
@@ -154,9 +173,9 @@ class Ledger:
         with self._transaction():
             self._db.execute("DELETE FROM file WHERE run != ? AND status IS NULL", (run,))
 
-    def written(self) -> Iterator[tuple[bytes, int]]:
-        """(path, size of its output) of all files that were written."""
-        query = "SELECT path, bytes_out FROM file WHERE status = 'written' AND path > ? ORDER BY path"
+    def written(self) -> Iterator[tuple[bytes, bytes, int]]:
+        """(path, its output's, size of that) of all files that were written."""
+        query = f"SELECT path, {_NAME}, bytes_out FROM file WHERE status = 'written' AND path > ? ORDER BY path"
         return self._pages(query, 1)
 
     def is_written(self, path: bytes) -> bool:
@@ -164,10 +183,23 @@ class Ledger:
         query = "SELECT 1 FROM file WHERE path = ? AND status = 'written'"
         return self._db.execute(query, (path,)).fetchone() is not None
 
+    def output_of(self, path: bytes) -> bytes:
+        """Where the output of a file stands, or would stand; b"" where that is not known."""
+        row = self._db.execute(f"SELECT {_NAME} FROM file WHERE path = ?", (path,)).fetchone()
+        return bytes(row[0]) if row else b""
+
+    def is_output(self, name: bytes) -> bool:
+        """Whether the output of a file that was written has this path."""
+        query = (
+            "SELECT 1 FROM file WHERE path = ?1 AND name IS NULL AND status = 'written' "
+            "UNION ALL SELECT 1 FROM file WHERE name = ?1 AND status = 'written'"
+        )
+        return self._db.execute(query, (name,)).fetchone() is not None
+
     def claims(self, name: str) -> bool:
         """Whether a file is written under a name, in whatever case, or in a folder of it, or may still be."""
         query = (
-            "SELECT 1 FROM file WHERE substr(upper(CAST(path AS TEXT)) || '/', 1, ?2) = ?1 "
+            f"SELECT 1 FROM file WHERE substr(upper(CAST({_NAME} AS TEXT)) || '/', 1, ?2) = ?1 "
             "AND (status IS NULL OR status = 'written') LIMIT 1"
         )
         return self._db.execute(query, (f"{name}/".upper(), len(name) + 1)).fetchone() is not None
@@ -184,26 +216,45 @@ class Ledger:
         query = "SELECT path FROM file WHERE status IS NULL AND scope IS NULL AND path > ? ORDER BY path"
         return (row[0] for row in self._pages(query, 1))
 
-    def probed(self, scopes: Iterable[tuple[bytes, str]]) -> None:
-        """Note the scopes of files."""
+    def probed(self, scopes: Iterable[tuple[bytes, str]], lookups: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """Note the scopes of files, and the marks of what lists say of them."""
         with self._transaction():
             self._db.executemany("UPDATE file SET scope = ?2 WHERE path = ?1", scopes)
+            self._db.executemany("UPDATE file SET lookups = ?2 WHERE path = ?1", lookups)
+
+    def coverage(self, start: int) -> Coverage:
+        """What a list says of all files, by the marks that begin at this byte."""
+        query = (
+            "WITH mark AS (SELECT substr(lookups, ?1, 1) AS known, substr(lookups, ?1 + 1, 8) AS old, "
+            "substr(lookups, ?1 + 9, 8) AS new FROM file WHERE lookups IS NOT NULL) SELECT "
+            "COUNT(DISTINCT CASE known WHEN x'01' THEN old END), SUM(known = x'01'), "
+            "COUNT(DISTINCT CASE known WHEN x'00' THEN old END), SUM(known = x'00'), SUM(known = x'02'), "
+            "COUNT(DISTINCT CASE known WHEN x'01' THEN new END) FROM mark"
+        )
+        return Coverage(*(count or 0 for count in self._db.execute(query, (start + 1,)).fetchone()))
 
     def todo(self) -> Iterator[Todo]:
         """The files to be done, scope by scope."""
         query = (
-            "SELECT scope, path, size FROM file WHERE status IS NULL AND (scope, path) > (?, ?) ORDER BY scope, path"
+            "SELECT scope, path, size, name FROM file WHERE status IS NULL AND (scope, path) > (?, ?) "
+            "ORDER BY scope, path"
         )
         return (Todo(*row) for row in self._pages(query, 2))
 
-    def done(self, rows: Iterable[tuple[bytes, Sequence[object]]], hits: Mapping[int, int]) -> None:
-        """Note what became of files: their audit rows, and how many elements each rule decided."""
+    def done(
+        self,
+        rows: Iterable[tuple[bytes, Sequence[object]]],
+        hits: Mapping[int, int],
+        names: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """Note what became of files: their audit rows, how many elements each rule decided, and outputs' names."""
         assigned = ", ".join(f'"{column}" = ?' for column in COLUMNS)
         with self._transaction():
             self._db.executemany(f"UPDATE file SET {assigned} WHERE path = ?", [(*row, path) for path, row in rows])
             self._db.executemany(
                 "INSERT INTO rule VALUES (?1, ?2) ON CONFLICT (number) DO UPDATE SET hits = hits + ?2", hits.items()
             )
+            self._db.executemany("UPDATE file SET name = ?2 WHERE path = ?1", names)
 
     def rows(self) -> Iterator[tuple[object, ...]]:
         """The audit rows of all files that are done."""
@@ -229,15 +280,15 @@ class Ledger:
         self._db.create_function("folded", 1, _folded, deterministic=True)
         self._db.executescript(_NAMES)
         query = (
-            "SELECT path FROM name AS this WHERE EXISTS "
-            "(SELECT 1 FROM name WHERE folded = this.folded AND path < this.path) OR EXISTS "
-            "(SELECT 1 FROM name WHERE folded > this.folded || '/' AND folded < this.folded || '0') ORDER BY path"
+            "SELECT path FROM folding AS this WHERE EXISTS "
+            "(SELECT 1 FROM folding WHERE folded = this.folded AND path < this.path) OR EXISTS "
+            "(SELECT 1 FROM folding WHERE folded > this.folded || '/' AND folded < this.folded || '0') ORDER BY path"
         )
         return [row[0] for row in self._db.execute(query)]
 
-    def digests(self) -> Iterator[tuple[bytes, str]]:
-        """(path, digest of its output) of all files that were written."""
-        query = "SELECT path, sha256_out FROM file WHERE status = 'written' AND path > ? ORDER BY path"
+    def digests(self) -> Iterator[tuple[bytes, bytes, str]]:
+        """(path, its output's, digest of that) of all files that were written."""
+        query = f"SELECT path, {_NAME}, sha256_out FROM file WHERE status = 'written' AND path > ? ORDER BY path"
         return self._pages(query, 1)
 
     def outcomes(self) -> list[Outcome]:

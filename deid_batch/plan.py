@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import TypeVar
@@ -16,10 +16,11 @@ MAX_BYTES = 512 << 20
 
 @dataclass(frozen=True)
 class Job:
-    """Files that one worker does in one go."""
+    """Files that one worker does in one go; `names` are (path, its output's) where these differ."""
 
     paths: tuple[bytes, ...]
     size: int = 0
+    names: tuple[tuple[bytes, bytes], ...] = ()
 
 
 def cut_into_jobs(files: Iterable[Todo], max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES) -> Iterator[Job]:
@@ -27,18 +28,30 @@ def cut_into_jobs(files: Iterable[Todo], max_files: int = MAX_FILES, max_bytes: 
 
     A scope that fits into a job is not divided; small scopes share one.
     """
-    paths: list[bytes] = []
+    gathered: list[Todo] = []
     size = 0
     for _, group in groupby(files, key=lambda todo: todo.scope):
         for part in _portions(group, max_files, max_bytes):
             part_size = sum(todo.size for todo in part)
-            if paths and (len(paths) + len(part) > max_files or size + part_size > max_bytes):
-                yield Job(tuple(paths), size)
-                paths, size = [], 0
-            paths.extend(todo.path for todo in part)
+            if gathered and (len(gathered) + len(part) > max_files or size + part_size > max_bytes):
+                yield _job(gathered, size)
+                gathered, size = [], 0
+            gathered.extend(part)
             size += part_size
-    if paths:
-        yield Job(tuple(paths), size)
+    if gathered:
+        yield _job(gathered, size)
+
+
+def _job(files: Sequence[Todo], size: int) -> Job:
+    names = tuple((todo.path, todo.name) for todo in files if todo.name)
+    return Job(tuple(todo.path for todo in files), size, names)
+
+
+def single_jobs(job: Job) -> Iterator[Job]:
+    """A job's files, each in a job of its own."""
+    names = dict(job.names)
+    for path in job.paths:
+        yield Job((path,), names=((path, names[path]),) if path in names else ())
 
 
 def portions(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:

@@ -18,7 +18,7 @@ from joblib.externals.loky.backend import resource_tracker as loky_resource_trac
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from deid_batch.errors import StoppedEarly
-from deid_batch.plan import Job
+from deid_batch.plan import Job, single_jobs
 from deid_batch.worker import deidentify, probe, start
 
 Answer = tuple[Job, Any]
@@ -100,7 +100,7 @@ def _one_by_one(pool: Pool, task: str, suspects: deque[Job], wanted: Callable[[]
         pool.renew(alone=True)
         deaths[job] = deaths.get(job, 0) + 1
         if len(job.paths) > 1:
-            suspects.extendleft(Job((path,)) for path in reversed(job.paths))
+            suspects.extendleft(reversed(list(single_jobs(job))))
         elif deaths[job] < pool.deaths_allowed:
             suspects.appendleft(job)
         else:

@@ -107,7 +107,7 @@ def _expect_by_ledger(config: Config, options: VerifyOptions, facts: Facts) -> R
         marks = {"source": source_mark(options.source), "config": config_mark(rules)}
         if differing := [name for name, mark in marks.items() if ledger.remembered(name) not in (None, mark)]:
             raise UsageError(f"OUT was made with a different {', '.join(differing)}; name the same as for the run")
-        rows = ((row[-2], row[0], row[-1]) for row in ledger.digests())
+        rows = ((name, path, digest) for path, name, digest in ledger.digests())
         for portion in portions(rows, _FOUND_A_TRANSACTION):
             facts.expect(portion)
         return rules

@@ -14,10 +14,11 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from deid_batch import dicomfile, dictionary
 from deid_batch.audit import COLUMNS, TIME_FORMAT, shown_path
@@ -26,10 +27,20 @@ from deid_batch.errors import FileError, OutputError, Unreadable
 from deid_batch.methods.base import COLUMNS as COUNT_COLUMNS
 from deid_batch.plan import Job
 from deid_batch.rules import RuleSet
+from deid_batch.workspace import INTENDED
 
 Row = tuple[object, ...]
-Prepared = tuple[bytes, bytes, Row]
-"""Path, temporary file and row of a file that is written but has not its final name yet."""
+
+
+class Prepared(NamedTuple):
+    """A file that is written but has not its final name yet: `name` is that, from OUT."""
+
+    path: bytes
+    name: bytes
+    temporary: bytes
+    row: Row
+
+
 _BAD_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOENT})
 """What file systems say of a name they can't hold, ENOENT too where a letter is not allowed."""
 _TAKEN_NAME = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY})
@@ -73,6 +84,8 @@ class JobResult:
 
     rows: list[tuple[bytes, Row]] = field(default_factory=list)
     scopes: list[tuple[bytes, str]] = field(default_factory=list)
+    lookups: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """What lists say of each file."""
     hits: Counter[int] = field(default_factory=Counter)
     size: int = 0
     fault: str = ""
@@ -94,7 +107,7 @@ class Worker:
             began = time.monotonic()
             try:
                 with self._timed():
-                    instance = dicomfile.probe(self._setting.file(path))
+                    instance = dicomfile.probe(self._setting.file(path), self._setting.rules)
             except Exception as error:  # the rim: whatever goes wrong with a file is a row
                 result.fault = _machine_fault(error)
                 if result.fault:
@@ -102,13 +115,22 @@ class Worker:
                 result.rows.append((path, failure_row(path, error, time.monotonic() - began)))
             else:
                 result.scopes.append((path, self._compiled.scope_id(instance)))
+                if instance.origins:
+                    result.lookups.append((path, self._marked(instance.origins)))
         return result
+
+    def _marked(self, origins: tuple[str, ...]) -> bytes:
+        """What lists say of a file's values, without them."""
+        rules = self._setting.rules
+        pairs = zip(rules.lookups, origins, strict=True)
+        return b"".join(lookup.mark(origin, rules.uid_key) for lookup, origin in pairs)
 
     def deidentify(self, job: Job) -> JobResult:
         """De-identify files: written one by one; synced together and renamed while the next ones are written."""
         result = JobResult(size=job.size)
         prepared: list[Prepared] = []
         waiting = 0
+        names = dict(job.names)
         published: list[Future[list[tuple[bytes, Row]]]] = []
         with ThreadPoolExecutor(1) as publisher:
             for path in job.paths:
@@ -123,7 +145,9 @@ class Worker:
                     result.rows.append((path, failure_row(path, error, time.monotonic() - began)))
                     continue
                 result.hits.update(rewritten.hits)
-                prepared.append((path, temporary, _written_row(path, rewritten, time.monotonic() - began)))
+                name = names.get(path, path)
+                row = _written_row(path, name, rewritten, time.monotonic() - began)
+                prepared.append(Prepared(path, name, temporary, row))
                 waiting += rewritten.bytes_out
                 is_enough = len(prepared) >= _FEWEST_SYNCED or waiting >= _LEAST_SYNCED
                 if is_enough and all(earlier.done() for earlier in published):
@@ -171,23 +195,31 @@ class Worker:
     def _published(self, prepared: Sequence[Prepared]) -> list[tuple[bytes, Row]]:
         """Bring temporary files onto the disk, and then under their final names; the rows of all."""
         if self._setting.dry_run:
-            for _, temporary, _ in prepared:
-                os.unlink(temporary)
-            return [(path, row) for path, _, row in prepared]
+            for file in prepared:
+                os.unlink(file.temporary)
+            return [(file.path, file.row) for file in prepared]
         if not prepared:
             return []
         self._check_out()
-        folders = {os.path.dirname(path) for path, _, _ in prepared}
+        folders = {os.path.dirname(file.name) for file in prepared}
         for folder in folders:
             self._make_folder(folder)
-        sync_files([temporary for _, temporary, _ in prepared], self._setting.temporary)
-        rows = [(path, self._renamed(path, temporary, row)) for path, temporary, row in prepared]
+        intended = self._intended(file.name for file in prepared)
+        sync_files([*(file.temporary for file in prepared), intended], self._setting.temporary)
+        rows = [(file.path, self._renamed(file)) for file in prepared]
         for folder in filter(os.path.isdir, map(self._final, folders)):
             sync_folder(folder)
         return rows
 
-    def _final(self, path: bytes) -> bytes:
-        return os.path.join(self._setting.out, path)
+    def _intended(self, names: Iterable[bytes]) -> bytes:
+        """Note names under which files will stand in OUT, for the next run if this one ends before it knows of them."""
+        noted = os.path.join(self._setting.temporary, INTENDED + self._prefix)
+        with open(noted, "ab") as file:
+            file.write(b"".join(name + b"\0" for name in names))
+        return noted
+
+    def _final(self, name: bytes) -> bytes:
+        return os.path.join(self._setting.out, name)
 
     def _check_out(self) -> None:
         """Raise OSError where OUT is not what it was when the run began, as when its disk was taken away."""
@@ -211,14 +243,14 @@ class Worker:
                 if error.errno not in _BAD_NAME | _TAKEN_NAME:
                     raise
 
-    def _renamed(self, path: bytes, temporary: bytes, row: Row) -> Row:
+    def _renamed(self, file: Prepared) -> Row:
         """Give a file its final name: its row, or another one where it can't have that name."""
         try:
-            os.replace(temporary, self._final(path))
+            os.replace(file.temporary, self._final(file.name))
         except OSError as error:
-            os.unlink(temporary)
-            return self._bad_name_row(path, error)
-        return row
+            os.unlink(file.temporary)
+            return self._bad_name_row(file.path, error)
+        return file.row
 
     def _bad_name_row(self, path: bytes, error: OSError) -> Row:
         """The row of a file that OUT has no room for under its name; any other fault is raised again."""
@@ -276,7 +308,7 @@ def _now() -> str:
     return time.strftime(TIME_FORMAT, time.gmtime())
 
 
-def _written_row(path: bytes, rewritten: dicomfile.Rewritten, seconds: float) -> Row:
+def _written_row(path: bytes, name: bytes, rewritten: dicomfile.Rewritten, seconds: float) -> Row:
     shown = shown_path(path)
     sop_class_uid = rewritten.sop_class_uid
     return (
@@ -285,7 +317,7 @@ def _written_row(path: bytes, rewritten: dicomfile.Rewritten, seconds: float) ->
         None,
         rewritten.detail or None,
         shown,
-        shown,
+        shown if name == path else shown_path(name),
         rewritten.scope_id,
         sop_class_uid if _UID.fullmatch(sop_class_uid) else None,
         rewritten.transfer_syntax_uid,

@@ -17,6 +17,9 @@ from deid_batch.errors import SourceError, StoppedEarly, UsageError
 LEDGER_NAME = "ledger.sqlite"
 _LOCK_NAME = "lock"
 _SETTING = "setting-"
+INTENDED = b"names-"
+"""What files in an area for temporary files begin with that hold names of outputs, each ended by NUL."""
+_RETIRED = "retired-"
 
 
 def check_places(source: str, out: str, work: str, audit: str) -> None:
@@ -202,6 +205,33 @@ def temporary_area(work: str, out: str) -> Iterator[str]:
         yield area
     finally:
         _remove_tree(place)
+
+
+def intended_names(work: str, out: str) -> Iterator[bytes]:
+    """The outputs that runs which did not end well were about to bring under OUT, or have brought there.
+
+    Their areas get other names first, so that workers that are left can't bring anything there any more.
+    """
+    place = _place_for_temporary_files(work, out)
+    if not os.path.isdir(place):
+        return
+    for name in os.listdir(place):
+        area = os.path.join(place, name)
+        if not name.startswith(_RETIRED):
+            area = os.path.join(place, _RETIRED + name)
+            os.rename(os.path.join(place, name), area)
+        for noted in os.listdir(os.fsencode(area)):
+            if noted.startswith(INTENDED):
+                yield from _ended_by_nul(os.path.join(os.fsencode(area), noted))
+
+
+def _ended_by_nul(path: bytes) -> Iterator[bytes]:
+    """The parts of a file; what is behind the last NUL was never completed."""
+    rest = b""
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 16):
+            *parts, rest = (rest + chunk).split(b"\0")
+            yield from parts
 
 
 def _remove_tree(folder: str) -> None:

@@ -29,7 +29,7 @@ ROOMS = {
     "pydantic": {"config.settings", "config.schema"},
     "pydicom": {"dictionary", "values.text", "values.uids", "oddfile", "demo", "api", "dicomdir", "verify.elements"},
     "sqlite3": {"ledger", "verify.facts"},
-    "csv": {"audit"},
+    "csv": {"audit", "config.columns"},
     "joblib": {"pool"},
     "tqdm": {"progress"},
     "typer": {"cli"},

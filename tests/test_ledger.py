@@ -67,7 +67,7 @@ def test_what_was_written_is_remembered_when_it_is_gone_unless_its_output_is_los
     ledger.reopen([A.path])
     ledger.forget_lost(2)
     assert list(ledger.unprobed()) == [C.path]
-    assert [path for path, _ in ledger.written()] == [B.path]
+    assert [path for path, _, _ in ledger.written()] == [B.path]
 
 
 @pytest.mark.parametrize("page", [1, 2, 7, 10_000])
@@ -81,7 +81,7 @@ def test_rows_come_all_and_in_order_whatever_the_page(
     ledger.probed([(name, name[-1:].hex()) for name in names])
     assert [todo.path for todo in ledger.todo()] == sorted(names, key=lambda name: (name[-1:].hex(), name))
     ledger.done([(name, row("written", bytes_out=1)) for name in names], {})
-    assert [path for path, _ in ledger.written()] == sorted(names)
+    assert [path for path, _, _ in ledger.written()] == sorted(names)
     assert len(list(ledger.rows())) == len(names)
 
 

@@ -21,7 +21,7 @@ from deid_batch.config.settings import (
 from deid_batch.methods import Method
 from deid_batch.methods.dateshift import DateShift
 
-KEYS = ("$schema", *PROFILE_KEYS, "dicomTagRules", "parameters", "default", VERIFY_KEY)
+KEYS = ("$schema", *PROFILE_KEYS, "mapping", "dicomTagRules", "parameters", "default", VERIFY_KEY)
 _RULE_KEYS = ("tag", "method", "when")
 
 

@@ -16,7 +16,7 @@ from deid_batch.methods.dateshift import DateShift
 from deid_batch.methods.erase import Redact
 from deid_batch.methods.perturb import Perturb
 
-KEYS = ("$schema", *PROFILE_KEYS, "rules", "defaultSettings", "customSettings", "default", VERIFY_KEY)
+KEYS = ("$schema", *PROFILE_KEYS, "mapping", "rules", "defaultSettings", "customSettings", "default", VERIFY_KEY)
 OWN_KEYS = frozenset({"rules", "defaultSettings", "customSettings"})
 """Keys that tell the dialect."""
 _RULE_KEYS = ("tag", "method", "setting", "params", "when")

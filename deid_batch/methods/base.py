@@ -31,6 +31,8 @@ class Instance:
     study_instance_uid: str = ""
     series_instance_uid: str = ""
     patient: str = ""
+    origins: tuple[str, ...] = ()
+    """The values by which the config's lists are looked up."""
 
     def scope_uid(self, scope: str) -> str:
         """What the members of a date-shift scope have in common."""
