@@ -356,11 +356,11 @@ def _settled(config: Config, options: Options, ledger: Ledger, summary: Summary)
     missing = config.missing_keys()
     kept = {purpose: ledger.remembered(_KEY_STATE + purpose) for purpose in missing}
     keys = {purpose: key or secrets.token_bytes(32) for purpose, key in kept.items()}
-    day = (ledger.remembered(_DATE_STATE) or datetime.now(UTC).date().isoformat().encode()).decode()
-    rules = config.settled(keys, date.fromisoformat(day))
+    day = first_day(ledger) or datetime.now(UTC).date()
+    rules = config.settled(keys, day)
     _check_agreement(_marks(options, rules), options, ledger)
     drawn = {_KEY_STATE + purpose: keys[purpose] for purpose in missing}
-    ledger.remember({**drawn, **_marks(options, rules), _DATE_STATE: day.encode()})
+    ledger.remember({**drawn, **_marks(options, rules), _DATE_STATE: day.isoformat().encode()})
     used = {method.purpose for method in rules.methods}
     summary.generated_keys = [purpose for purpose in missing if purpose in used]
     return rules
@@ -375,16 +375,32 @@ def _group_key(ledger: Ledger) -> bytes:
 
 def _marks(options: Options, rules: RuleSet) -> dict[str, bytes]:
     """What must be the same in all runs into one OUT, in forms that give no key away."""
-    written = repr([(rule.selector, rule.method, rule.when) for rule in rules.rules]) + repr(rules.profile or "")
     keys = [crypto.fingerprint(rules.uid_key)]
     keys += [crypto.fingerprint(key) for method in rules.methods if (key := getattr(method, "key", b""))]
     return {
-        "source": os.fsencode(os.path.realpath(options.source)),
-        "config": hashlib.sha256(written.encode()).digest(),
+        "source": source_mark(options.source),
+        "config": config_mark(rules),
         "keys": " ".join(keys).encode(),
         "version": __version__.encode(),
         "validate-output": str(options.strict).encode(),
     }
+
+
+def source_mark(source: str) -> bytes:
+    """By what a ledger knows SOURCE."""
+    return os.fsencode(os.path.realpath(source))
+
+
+def config_mark(rules: RuleSet) -> bytes:
+    """By what a ledger knows a config, whatever its keys."""
+    written = repr([(rule.selector, rule.method, rule.when) for rule in rules.rules]) + repr(rules.profile or "")
+    return hashlib.sha256(written.encode()).digest()
+
+
+def first_day(ledger: Ledger) -> date | None:
+    """The day on which the first run of an OUT began."""
+    day = ledger.remembered(_DATE_STATE)
+    return date.fromisoformat(day.decode()) if day else None
 
 
 def _check_agreement(marks: Mapping[str, bytes], options: Options, ledger: Ledger) -> None:

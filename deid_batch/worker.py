@@ -418,8 +418,15 @@ _worker: Worker | None = None
 
 
 def start(setting: Setting, parent: int) -> None:
-    """Make this process a worker: it leaves signals to its parent, a process id, and does not outlive it."""
+    """Make this process a worker."""
     global _worker  # noqa: PLW0603 - a worker process has one setting for life
+    settle_in(parent)
+    _worker = Worker(setting)
+    gc.freeze()  # what is there now stays: let no search for garbage go through it
+
+
+def settle_in(parent: int) -> None:
+    """Let this process leave signals to its parent, a process id, and not outlive it nor take all memory."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -433,8 +440,6 @@ def start(setting: Setting, parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
-    _worker = Worker(setting)
-    gc.freeze()  # what is there now stays: let no search for garbage go through it
 
 
 def probe(job: Job) -> JobResult:
