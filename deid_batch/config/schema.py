@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import TypeAdapter
 
@@ -165,6 +165,8 @@ def _settings(method: type[Method]) -> _Schema:
 
 def _setting(kind: Any) -> _Schema:
     """A setting's schema; numbers and booleans may be written as strings."""
+    if get_origin(kind) is tuple:
+        return {"type": "array", "items": _setting(get_args(kind)[0])}
     if choices := choices_of(kind):
         return _one_of(choices)
     schema = TypeAdapter(kind).json_schema()
