@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from deid_batch import crypto, dicomfile, dictionary
 from deid_batch.audit import COLUMNS, TIME_FORMAT, shown_path
+from deid_batch.digests import Hasher
 from deid_batch.engine import CompiledRules
 from deid_batch.errors import FileError, OutputError, Unreadable
 from deid_batch.identity import Groups, groups_of
@@ -32,6 +33,7 @@ from deid_batch.methods import Instance
 from deid_batch.methods.base import COLUMNS as COUNT_COLUMNS
 from deid_batch.plan import Job
 from deid_batch.rules import RuleSet
+from deid_batch.sinks import FileSink
 from deid_batch.workspace import INTENDED
 
 Row = tuple[object, ...]
@@ -43,7 +45,8 @@ class Prepared(NamedTuple):
     path: bytes
     name: bytes
     temporary: bytes
-    row: Row
+    rewritten: dicomfile.Rewritten
+    seconds: float
 
 
 _BAD_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOENT})
@@ -138,6 +141,7 @@ class Worker:
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._compiled = CompiledRules(setting.rules, strict=setting.strict)
+        self._hasher = Hasher()
         self._number = 0
         self._prefix = secrets.token_hex(8).encode()
 
@@ -193,14 +197,13 @@ class Worker:
                     continue
                 result.hits.update(rewritten.hits)
                 name = names.get(path, path)
-                row = _written_row(path, name, rewritten, time.monotonic() - began)
-                prepared.append(Prepared(path, name, temporary, row))
+                prepared.append(Prepared(path, name, temporary, rewritten, time.monotonic() - began))
                 waiting += rewritten.bytes_out
                 is_enough = len(prepared) >= _FEWEST_SYNCED or waiting >= _LEAST_SYNCED
                 if is_enough and all(earlier.done() for earlier in published):
-                    published.append(publisher.submit(self._published, prepared))
+                    published.append(publisher.submit(self._published, prepared, self._hasher.flush()))
                     prepared, waiting = [], 0
-            published.append(publisher.submit(self._published, prepared))
+            published.append(publisher.submit(self._published, prepared, self._hasher.flush()))
         for earlier in published:
             try:
                 result.rows.extend(earlier.result())
@@ -231,7 +234,10 @@ class Worker:
             raise OutputError(error.errno, os.strerror(error.errno or 0)) from None
         try:
             return temporary, dicomfile.rewrite(
-                self._setting.file(path), dicomfile.FileSink(descriptor), self._compiled, acquaintance=acquaintance
+                self._setting.file(path),
+                FileSink(descriptor, self._hasher),
+                self._compiled,
+                acquaintance=acquaintance,
             )
         except BaseException:
             os.unlink(temporary)
@@ -239,12 +245,16 @@ class Worker:
         finally:
             os.close(descriptor)
 
-    def _published(self, prepared: Sequence[Prepared]) -> list[tuple[bytes, Row]]:
-        """Bring temporary files onto the disk, and then under their final names; the rows of all."""
+    def _published(self, prepared: Sequence[Prepared], digested: Future[None]) -> list[tuple[bytes, Row]]:
+        """Bring temporary files onto the disk, and then under their final names; the rows of all.
+
+        Their digests hold once that future is done.
+        """
         if self._setting.dry_run:
             for file in prepared:
                 os.unlink(file.temporary)
-            return [(file.path, file.row) for file in prepared]
+            digested.result()
+            return [(file.path, _written_row(file)) for file in prepared]
         if not prepared:
             return []
         self._check_out()
@@ -253,6 +263,7 @@ class Worker:
             self._make_folder(folder)
         intended = self._intended(file.name for file in prepared)
         sync_files([*(file.temporary for file in prepared), intended], self._setting.temporary)
+        digested.result()
         rows = [(file.path, self._renamed(file)) for file in prepared]
         for folder in filter(os.path.isdir, map(self._final, folders)):
             sync_folder(folder)
@@ -297,7 +308,7 @@ class Worker:
         except OSError as error:
             os.unlink(file.temporary)
             return self._bad_name_row(file.path, error)
-        return file.row
+        return _written_row(file)
 
     def _bad_name_row(self, path: bytes, error: OSError) -> Row:
         """The row of a file that OUT has no room for under its name; any other fault is raised again."""
@@ -355,8 +366,8 @@ def _now() -> str:
     return time.strftime(TIME_FORMAT, time.gmtime())
 
 
-def _written_row(path: bytes, name: bytes, rewritten: dicomfile.Rewritten, seconds: float) -> Row:
-    shown = shown_path(path)
+def _written_row(file: Prepared) -> Row:
+    shown, rewritten = shown_path(file.path), file.rewritten
     sop_class_uid = rewritten.sop_class_uid
     return (
         _now(),
@@ -364,7 +375,7 @@ def _written_row(path: bytes, name: bytes, rewritten: dicomfile.Rewritten, secon
         None,
         rewritten.detail or None,
         shown,
-        shown if name == path else shown_path(name),
+        shown if file.name == file.path else shown_path(file.name),
         rewritten.scope_id,
         sop_class_uid if _UID.fullmatch(sop_class_uid) else None,
         rewritten.transfer_syntax_uid,
@@ -373,7 +384,7 @@ def _written_row(path: bytes, name: bytes, rewritten: dicomfile.Rewritten, secon
         rewritten.sha256,
         *[rewritten.counts[column] for column in COUNT_COLUMNS],
         rewritten.warnings,
-        f"{seconds:.4f}",
+        f"{file.seconds:.4f}",
     )
 
 
