@@ -8,6 +8,7 @@ from typing import Any, get_args, get_origin
 from pydantic import TypeAdapter
 
 from deid_batch.config.conditions import KINDS as CONDITION_KINDS
+from deid_batch.config.identifiers import LIST_KEY, WORDS_KEY, CommonWords
 from deid_batch.config.ignored import KINDS as FINDING_KINDS
 from deid_batch.config.profile import BURNED_IN, PROFILE, SETTINGS
 from deid_batch.config.settings import KEY_SETTINGS, MASTER_KEY, PROFILE_KEYS, all_settings, choices_of, settings_of
@@ -47,6 +48,7 @@ def _native() -> _Schema:
             "$schema": {"type": "string"},
             **_profile(),
             "mapping": _MAPPING,
+            **_known(),
             "dicomTagRules": {"type": "array", "items": {"anyOf": rules}},
             "parameters": _object(_every_setting() | {MASTER_KEY: _KEY}),
             "default": _DEFAULT,
@@ -77,6 +79,7 @@ def _successor() -> _Schema:
             "$schema": {"type": "string"},
             **_profile(),
             "mapping": _MAPPING,
+            **_known(),
             "rules": {"type": "array", "items": {"anyOf": rules}},
             "defaultSettings": _object(defaults) | {"patternProperties": in_any_case},
             "customSettings": {"type": "object", "additionalProperties": _object(_every_setting())},
@@ -144,6 +147,11 @@ def _verify() -> _Schema:
     kinds = {"type": "array", "items": _one_of(list(FINDING_KINDS)), "minItems": 1}
     entry = {"anyOf": [tag, _object({"tag": tag, "kinds": kinds}, "tag")]}
     return _object({"ignore": {"type": "array", "items": entry}})
+
+
+def _known() -> _Schema:
+    """The keys that are about known identity."""
+    return {LIST_KEY: {"type": "string", "pattern": "^file:."}, WORDS_KEY: _setting(CommonWords)}
 
 
 def _mapping() -> _Schema:
