@@ -202,7 +202,7 @@ _TITLED = re.compile(
     r"|(?:PT|Pt|pt|Pat|PAT|Patient(?:in)?|PATIENT|Name|NAME|Nom|Nombre|Cognome|Nachname|Vorname|Referrer|Operator|"
     r"Technologist|Radiologist)\s?:)"
 )
-_NAME_WORD = re.compile(r"[\s,_^-]{0,3}([^\W\d_][^\W\d_'’]*(?:['’-][^\W\d_]+)*\.?)")
+_NAME_WORD = re.compile(r"[\s,_^-]{0,3}([^\W\d_][^\W\d_'’]*(?:['’-][^\W\d_]+)*\.?)(?!\w)")
 _SMALL = frozenset("von van de del della di da den der ten ter la le el al bin ben ibn zu dos das do y e".split())
 _MOST_WORDS = 5
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Annotated, ClassVar, NamedTuple
 
 from annotated_types import Len
@@ -57,7 +58,7 @@ class Clean(ValueMethod):
         return "=".join("^".join(parts) for parts in groups)
 
     def _cleaned(self, part: str, element: Element) -> str:
-        edits = _merged(sorted(self._edits(part, element.instance)))
+        edits = _merged(sorted(self._edits(part, element.instance), key=itemgetter(0, 1)))
         if not edits:
             return part
         if self.clean_whole and any(edit.new is None for edit in edits):
