@@ -51,6 +51,7 @@ class Rewritten:
     bytes_out: int
     sha256: str
     sop_class_uid: str
+    sop_instance_uid: str
     transfer_syntax_uid: str
     scope_id: str
     counts: Counter[str]
@@ -231,6 +232,12 @@ def probe(path: str | bytes, rules: RuleSet | None = None) -> Instance:
     return rules.with_origins(instance, values) if rules else instance
 
 
+def identity_of(path: str | bytes) -> Instance:
+    """The identity that a file has, whatever of it is missing."""
+    with _File(path) as file:
+        return _identified(*_opened(file, _PROBE_WINDOW), _PROBE_WINDOW, whole=False)[0]
+
+
 def rewrite(path: str | bytes, sink: Sink, compiled: CompiledRules, trace: list[Touch] | None = None) -> Rewritten:
     """Write a file's de-identified form to `sink`, and to `trace` what was treated. FileError: it can't be done."""
     with _File(path) as file:
@@ -292,8 +299,13 @@ def _identified(
     window: int,
     compiled: CompiledRules | None = None,
     also: frozenset[int] = frozenset(),
+    *,
+    whole: bool = True,
 ) -> tuple[Instance, dict[int, Values], Encoding]:
-    """(identity, values of the attributes in conditions, encoding); the window grows until they are in it."""
+    """(identity, values of the attributes in conditions, encoding); the window grows until they are in it.
+
+    `whole`: a file without SOP Class UID and SOP Instance UID raises FileError.
+    """
     also = compiled.rules.condition_tags if compiled else also
     while True:
         data = source.read(0, window)
@@ -305,7 +317,7 @@ def _identified(
         except NeedMore as need:
             window = _wider(window, source, need)
             continue
-        if not (uids.is_uid(instance.sop_class_uid) and instance.sop_instance_uid):
+        if whole and not (uids.is_uid(instance.sop_class_uid) and instance.sop_instance_uid):
             raise FileError("no-sop-uid", "SOP Class UID or SOP Instance UID is missing, or no UID")
         return instance, values, encoding
 
@@ -351,6 +363,7 @@ def _deidentified(
         bytes_out=sink.written,
         sha256=sink.digest.hexdigest(),
         sop_class_uid=walk.sop_class_uid,
+        sop_instance_uid=walk.sop_instance_uid,
         transfer_syntax_uid=syntax,
         scope_id=compiled.scope_id(instance),
         counts=walk.counts,

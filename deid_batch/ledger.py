@@ -23,15 +23,18 @@ Fault = sqlite3.DatabaseError
 """What any method raises where the file can't be read or written."""
 _COUNTED = COLUMNS[COLUMNS.index("kept") : -1]
 _CLEARED = ", ".join(f'"{column}" = NULL' for column in COLUMNS)
+_UNKNOWN = "scope = NULL, lookups = NULL, instance = NULL, is_copy = 0"
 _PAGE = 10_000
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS rule (number INTEGER PRIMARY KEY, hits INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS file (
     path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, run INTEGER NOT NULL,
-    name BLOB, scope TEXT, lookups BLOB, {", ".join(f'"{column}"' for column in COLUMNS)}
+    name BLOB, instance BLOB, is_copy INTEGER NOT NULL DEFAULT 0, scope TEXT, lookups BLOB,
+    {", ".join(f'"{column}"' for column in COLUMNS)}
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS todo ON file (scope, path) WHERE status IS NULL;
+CREATE INDEX IF NOT EXISTS twins ON file (instance, path) WHERE instance IS NOT NULL;
 CREATE INDEX IF NOT EXISTS named ON file (name) WHERE name IS NOT NULL;
 """
 """`name` is the output's path from OUT: NULL where it is that of the file, empty where it is not known yet."""
@@ -61,6 +64,7 @@ class Todo(NamedTuple):
     path: bytes
     size: int
     name: bytes | None = None
+    is_copy: bool = False
 
 
 class Coverage(NamedTuple):
@@ -149,7 +153,7 @@ class Ledger:
                 [(*file, run, name) for file in files],
             )
             self._db.executemany(
-                f"UPDATE file SET size = ?2, mtime_ns = ?3, name = ?4, scope = NULL, {_CLEARED} WHERE path = ?1",
+                f"UPDATE file SET size = ?2, mtime_ns = ?3, name = ?4, {_UNKNOWN}, {_CLEARED} WHERE path = ?1",
                 [(*file, name) for file in changed],
             )
 
@@ -216,11 +220,32 @@ class Ledger:
         query = "SELECT path FROM file WHERE status IS NULL AND scope IS NULL AND path > ? ORDER BY path"
         return (row[0] for row in self._pages(query, 1))
 
-    def probed(self, scopes: Iterable[tuple[bytes, str]], lookups: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """Note the scopes of files, and the marks of what lists say of them."""
+    def probed(
+        self,
+        scopes: Iterable[tuple[bytes, str]],
+        lookups: Iterable[tuple[bytes, bytes]] = (),
+        instances: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """Note the scopes of files, the marks of what lists say of them, and those of their SOP Instance UIDs."""
         with self._transaction():
+            self._db.executemany("UPDATE file SET instance = ?2 WHERE path = ?1", instances)
             self._db.executemany("UPDATE file SET scope = ?2 WHERE path = ?1", scopes)
             self._db.executemany("UPDATE file SET lookups = ?2 WHERE path = ?1", lookups)
+
+    def misjudged_copies(self) -> list[bytes]:
+        """Files of which it has changed whether one of their SOP Instance UID comes before them."""
+        query = (
+            "SELECT path FROM file AS this WHERE instance IS NOT NULL AND is_copy != EXISTS "
+            "(SELECT 1 FROM file WHERE instance = this.instance AND path < this.path) ORDER BY path"
+        )
+        return [row[0] for row in self._db.execute(query)]
+
+    def rejudge_copies(self, paths: Iterable[bytes]) -> None:
+        """Let these files be copies if they were none, and the other way round; they are done again."""
+        with self._transaction():
+            self._db.executemany(
+                f"UPDATE file SET is_copy = NOT is_copy, {_CLEARED} WHERE path = ?", [(path,) for path in paths]
+            )
 
     def coverage(self, start: int) -> Coverage:
         """What a list says of all files, by the marks that begin at this byte."""
@@ -236,7 +261,7 @@ class Ledger:
     def todo(self) -> Iterator[Todo]:
         """The files to be done, scope by scope."""
         query = (
-            "SELECT scope, path, size, name FROM file WHERE status IS NULL AND (scope, path) > (?, ?) "
+            "SELECT scope, path, size, name, is_copy FROM file WHERE status IS NULL AND (scope, path) > (?, ?) "
             "ORDER BY scope, path"
         )
         return (Todo(*row) for row in self._pages(query, 2))
@@ -254,7 +279,7 @@ class Ledger:
             self._db.executemany(
                 "INSERT INTO rule VALUES (?1, ?2) ON CONFLICT (number) DO UPDATE SET hits = hits + ?2", hits.items()
             )
-            self._db.executemany("UPDATE file SET name = ?2 WHERE path = ?1", names)
+            self._db.executemany("UPDATE file SET name = ?2 WHERE path = ?1 AND status = 'written'", names)
 
     def rows(self) -> Iterator[tuple[object, ...]]:
         """The audit rows of all files that are done."""

@@ -16,11 +16,15 @@ MAX_BYTES = 512 << 20
 
 @dataclass(frozen=True)
 class Job:
-    """Files that one worker does in one go; `names` are (path, its output's) where these differ."""
+    """Files that one worker does in one go; `names` are (path, its output's) where these differ.
+
+    `copies` are those paths whose SOP Instance UID another file has too.
+    """
 
     paths: tuple[bytes, ...]
     size: int = 0
     names: tuple[tuple[bytes, bytes], ...] = ()
+    copies: tuple[bytes, ...] = ()
 
 
 def cut_into_jobs(files: Iterable[Todo], max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES) -> Iterator[Job]:
@@ -44,14 +48,15 @@ def cut_into_jobs(files: Iterable[Todo], max_files: int = MAX_FILES, max_bytes: 
 
 def _job(files: Sequence[Todo], size: int) -> Job:
     names = tuple((todo.path, todo.name) for todo in files if todo.name)
-    return Job(tuple(todo.path for todo in files), size, names)
+    copies = tuple(todo.path for todo in files if todo.is_copy)
+    return Job(tuple(todo.path for todo in files), size, names, copies)
 
 
 def single_jobs(job: Job) -> Iterator[Job]:
     """A job's files, each in a job of its own."""
-    names = dict(job.names)
     for path in job.paths:
-        yield Job((path,), names=((path, names[path]),) if path in names else ())
+        names = tuple(pair for pair in job.names if pair[0] == path)
+        yield Job((path,), names=names, copies=tuple(copy for copy in job.copies if copy == path))
 
 
 def portions(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:

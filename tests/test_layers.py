@@ -16,7 +16,7 @@ FLOORS = [
     {"config"},
     {"engine", "frames", "identity", "replay", "layouts"},
     {"oddfile", "dicomfile"},
-    {"ledger", "audit", "workspace"},
+    {"ledger", "audit", "workspace", "names"},
     {"worker", "scan", "plan", "preview", "status", "api", "dicomdir"},
     {"batch", "fileset", "pool", "daskpool", "progress"},
     {"cli", "demo", "summary", "statement", "views", "__main__"},
