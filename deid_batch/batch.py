@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from types import FrameType
 
@@ -27,13 +27,13 @@ from deid_batch.pool import Pool, local_pool, run_jobs
 from deid_batch.progress import Progress
 from deid_batch.rules import RuleSet
 from deid_batch.scan import Passed, find_files
-from deid_batch.worker import MACHINE_FAULTS, JobResult, Setting, failure_row
+from deid_batch.worker import MACHINE_FAULTS, JobResult, Setting, failure_row, sealed, unsealed
 from deid_batch.workspace import unlink_in
 
 _PROBES_A_JOB = 256
 _FOUND_A_TRANSACTION = 4096
 _AGAIN = "run the same command again to continue"
-_KEY_STATE, _DATE_STATE = "key ", "reference date"
+_KEY_STATE, _DATE_STATE, _GROUP_STATE = "key ", "reference date", "group key"
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,7 @@ def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
             temporary=os.fsencode(os.path.abspath(area)),
             rules=rules,
             out_identity=out_identity,
+            group_key=_group_key(ledger),
             strict=options.strict,
             dry_run=options.dry_run,
             file_timeout=options.file_timeout,
@@ -168,8 +169,11 @@ class _Run:
         if self._goes_on():
             self._judge_copies()
             self._progress.tell(*self._coverage())
-        todo = cut_into_jobs(self._ledger.todo())
+        self._get_acquainted(pool)
+        todo = map(self._informed, cut_into_jobs(self._ledger.todo()))
         self._work_through(pool, "de-identify", "deidentify", todo, self._ledger.remaining())
+        if self._goes_on() and not self._ledger.remaining():
+            self._ledger.forget_identity()
         self._audit.rewrite(self._ledger.rows())
         self._file_set.withdraw_stale()
         if self._options.dicomdir and not self._options.dry_run:
@@ -193,6 +197,27 @@ class _Run:
                 yield f"  files without a value: {found.files_without:,}"
             if found.values > found.new:
                 yield f"  values that become one with another: {found.values - found.new:,}"
+
+    def _get_acquainted(self, pool: Pool) -> None:
+        """Have all at hand that identifies in the groups of files to be done.
+
+        What finished runs have forgotten is collected again. Files that were written when less was known of their
+        groups are done again, and so may need what is known in others.
+        """
+        while self._goes_on():
+            again = map(Job, portions(self._ledger.uncollected(), _PROBES_A_JOB))
+            with self._progress.phase("scan again", self._ledger.count_uncollected()) as advance:
+                for job, answer in run_jobs(pool, "probe", again, self._goes_on):
+                    result = answer or JobResult()
+                    self._ledger.recollected(job.paths, unsealed(self._setting.group_key, result.said))
+                    self._summary.stopped = self._summary.stopped or result.fault
+                    advance(len(job.paths), 0, 0)
+            if not self._goes_on() or not self._ledger.reopen_outgrown():
+                break
+
+    def _informed(self, job: Job) -> Job:
+        """The job with what is known in the groups of its files."""
+        return replace(job, known=sealed(self._setting.group_key, self._ledger.known_in(job.groups)))
 
     def _renew_dicomdir(self) -> str:
         """Write a DICOMDIR, if everything is done that it is to refer to."""
@@ -263,7 +288,8 @@ class _Run:
         with self._progress.phase(name, files) as advance:
             for job, answer in run_jobs(pool, task, jobs, self._goes_on):
                 result = answer or JobResult([(path, failure_row(path, _KILLED)) for path in job.paths])
-                self._ledger.probed(result.scopes, result.lookups, result.instances)
+                said = unsealed(self._setting.group_key, result.said)
+                self._ledger.probed(result.scopes, result.lookups, said, result.instances)
                 failures = self._record(result)
                 advance(len(job.paths), result.size, failures)
                 if task == "deidentify":
@@ -345,29 +371,52 @@ def _settled(config: Config, options: Options, ledger: Ledger, summary: Summary)
     missing = config.missing_keys()
     kept = {purpose: ledger.remembered(_KEY_STATE + purpose) for purpose in missing}
     keys = {purpose: key or secrets.token_bytes(32) for purpose, key in kept.items()}
-    day = (ledger.remembered(_DATE_STATE) or datetime.now(UTC).date().isoformat().encode()).decode()
-    rules = config.settled(keys, date.fromisoformat(day))
+    day = first_day(ledger) or datetime.now(UTC).date()
+    rules = config.settled(keys, day)
     _check_agreement(_marks(options, rules), options, ledger)
     drawn = {_KEY_STATE + purpose: keys[purpose] for purpose in missing}
-    ledger.remember({**drawn, **_marks(options, rules), _DATE_STATE: day.encode()})
+    ledger.remember({**drawn, **_marks(options, rules), _DATE_STATE: day.isoformat().encode()})
     used = {method.purpose for method in rules.methods}
     summary.generated_keys = [purpose for purpose in missing if purpose in used]
     return rules
 
 
+def _group_key(ledger: Ledger) -> bytes:
+    """The key of this work directory that names groups of files."""
+    key = ledger.remembered(_GROUP_STATE) or secrets.token_bytes(32)
+    ledger.remember({_GROUP_STATE: key})
+    return key
+
+
 def _marks(options: Options, rules: RuleSet) -> dict[str, bytes]:
     """What must be the same in all runs into one OUT, in forms that give no key away."""
-    written = repr([(rule.selector, rule.method, rule.when) for rule in rules.rules]) + repr(rules.profile or "")
     keys = [crypto.fingerprint(rules.uid_key)]
     keys += [crypto.fingerprint(key) for method in rules.methods if (key := getattr(method, "key", b""))]
     return {
-        "source": os.fsencode(os.path.realpath(options.source)),
-        "config": hashlib.sha256(written.encode()).digest(),
+        "source": source_mark(options.source),
+        "config": config_mark(rules),
         "keys": " ".join(keys).encode(),
         "version": __version__.encode(),
         "validate-output": str(options.strict).encode(),
         "names": options.names.encode(),
     }
+
+
+def source_mark(source: str) -> bytes:
+    """By what a ledger knows SOURCE."""
+    return os.fsencode(os.path.realpath(source))
+
+
+def config_mark(rules: RuleSet) -> bytes:
+    """By what a ledger knows a config, whatever its keys."""
+    written = repr([(rule.selector, rule.method, rule.when) for rule in rules.rules]) + repr(rules.profile or "")
+    return hashlib.sha256(written.encode()).digest()
+
+
+def first_day(ledger: Ledger) -> date | None:
+    """The day on which the first run of an OUT began."""
+    day = ledger.remembered(_DATE_STATE)
+    return date.fromisoformat(day.decode()) if day else None
 
 
 def _check_agreement(marks: Mapping[str, bytes], options: Options, ledger: Ledger) -> None:

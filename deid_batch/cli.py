@@ -242,6 +242,46 @@ def preview(
 
 
 @app.command()
+def verify(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The originals.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="What was made of them.")],
+    config: Annotated[str, typer.Option("--config", "-c", help=_CONFIG_HELP)] = _DEFAULT_CONFIG,
+    jobs: Annotated[int | None, _JOBS] = None,
+    work: Annotated[Path | None, _WORK] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="What was found (CSV).  [default: verify.csv in the work directory]", show_default=False),
+    ] = None,
+    no_progress: Annotated[bool, typer.Option("--no-progress", help="Show no progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say in the summary what was found where.")] = False,
+) -> None:
+    """Look for anything of the originals' identity that is left in OUT, and for what is not as it should be."""
+    from deid_batch.config import load_config
+    from deid_batch.progress import Progress
+    from deid_batch.summary import shown_verification
+    from deid_batch.verification import REPORT_NAME, VerifyOptions
+    from deid_batch.verification import verify as verify_all
+
+    work_path = _work_of(out, work)
+    options = VerifyOptions(
+        source=str(source),
+        out=str(out),
+        work=work_path,
+        report=str(report) if report else os.path.join(work_path, REPORT_NAME),
+        jobs=jobs or usable_cores(),
+    )
+    with _errors_told():
+        loaded = load_config(config)
+        if not quiet:
+            _tell(*loaded.warnings)
+        found = verify_all(loaded, options, Progress(shown=not (no_progress or quiet)))
+        if not quiet:
+            _print(shown_verification(found, options, verbose=verbose))
+    raise typer.Exit(found.exit_code)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of the config, for editors."""
     import json

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from typing import TypeVar
 
@@ -25,6 +25,10 @@ class Job:
     size: int = 0
     names: tuple[tuple[bytes, bytes], ...] = ()
     copies: tuple[bytes, ...] = ()
+    groups: tuple[str, ...] = ()
+    """The groups of patients and studies that the files belong to."""
+    known: bytes = field(default=b"", repr=False)
+    """What is known in these groups that identifies, sealed."""
 
 
 def cut_into_jobs(files: Iterable[Todo], max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES) -> Iterator[Job]:
@@ -49,14 +53,16 @@ def cut_into_jobs(files: Iterable[Todo], max_files: int = MAX_FILES, max_bytes: 
 def _job(files: Sequence[Todo], size: int) -> Job:
     names = tuple((todo.path, todo.name) for todo in files if todo.name)
     copies = tuple(todo.path for todo in files if todo.is_copy)
-    return Job(tuple(todo.path for todo in files), size, names, copies)
+    groups = {group for todo in files for group in (todo.patient, todo.study) if group}
+    return Job(tuple(todo.path for todo in files), size, names, copies, tuple(sorted(groups)))
 
 
 def single_jobs(job: Job) -> Iterator[Job]:
     """A job's files, each in a job of its own."""
     for path in job.paths:
         names = tuple(pair for pair in job.names if pair[0] == path)
-        yield Job((path,), names=names, copies=tuple(copy for copy in job.copies if copy == path))
+        copies = tuple(copy for copy in job.copies if copy == path)
+        yield replace(job, paths=(path,), size=0, names=names, copies=copies)
 
 
 def portions(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:

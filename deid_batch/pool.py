@@ -7,11 +7,11 @@ import signal
 import sys
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from multiprocessing import get_context, resource_tracker
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import resource_tracker as loky_resource_tracker
@@ -19,11 +19,12 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from deid_batch.errors import StoppedEarly
 from deid_batch.plan import Job, single_jobs
-from deid_batch.worker import JobResult, Setting, deidentify, probe, start
+from deid_batch.worker import deidentify, probe, start
 
-Answer = tuple[Job, JobResult | None]
+Answer = tuple[Job, Any]
 """A job and its result; None where its one file ended its worker again and again."""
-_TASKS = {"probe": probe, "deidentify": deidentify}
+Tasks = Mapping[str, Callable[[Job], object]]
+_TASKS: Tasks = {"probe": probe, "deidentify": deidentify}
 _SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _AHEAD = 2
 _CONTEXT = get_context("fork") if sys.platform == "linux" else None
@@ -35,7 +36,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"joblib\.externa
 
 
 class Pool(Protocol):
-    """Workers that do tasks (`probe`, `deidentify`) on jobs."""
+    """Workers that do tasks (`probe`, `deidentify`, or others) on jobs."""
 
     deaths_allowed: int
     """How often a single file may end its worker before it is given up."""
@@ -46,7 +47,7 @@ class Pool(Protocol):
         """How many jobs can be under way at the same time."""
         ...
 
-    def submit(self, task: str, job: Job) -> Future[JobResult]:
+    def submit(self, task: str, job: Job) -> Future[Any]:
         """Have a job done."""
         ...
 
@@ -66,7 +67,7 @@ def run_jobs(pool: Pool, task: str, jobs: Iterable[Job], wanted: Callable[[], bo
     """
     suspects = deque[Job]()
     source = iter(jobs)
-    running: dict[Future[JobResult], Job] = {}
+    running: dict[Future[Any], Job] = {}
     while True:
         while wanted() and len(running) < pool.capacity() * _AHEAD and (job := next(source, None)) is not None:
             running[pool.submit(task, job)] = job
@@ -117,20 +118,22 @@ class LocalPool:
     deaths_allowed = 2
     shares_fate = True
 
-    def __init__(self, jobs: int, setting: Setting) -> None:
+    def __init__(self, jobs: int, initializer: Callable[[Any, int], None], setting: object, tasks: Tasks) -> None:
         self._jobs = self._workers = jobs
+        self._initializer = initializer
         self._setting = setting
+        self._tasks = tasks
         self._executor: ProcessPoolExecutor | None = None
 
     def capacity(self) -> int:
         return self._jobs
 
-    def submit(self, task: str, job: Job) -> Future[JobResult]:
+    def submit(self, task: str, job: Job) -> Future[Any]:
         executor = self._executor or self._started()
         try:
-            return _submitted(executor, _TASKS[task], job)
+            return _submitted(executor, self._tasks[task], job)
         except BrokenProcessPool as error:  # a worker died since the last look
-            future: Future[JobResult] = Future()
+            future: Future[Any] = Future()
             future.set_exception(error)
             return future
 
@@ -142,7 +145,9 @@ class LocalPool:
                 loky_resource_tracker.ensure_running()
         for _ in range(_STARTS):
             common = (self._setting, os.getpid())
-            self._executor = ProcessPoolExecutor(self._workers, context=_CONTEXT, initializer=start, initargs=common)
+            self._executor = ProcessPoolExecutor(
+                self._workers, context=_CONTEXT, initializer=self._initializer, initargs=common
+            )
             first = _submitted(self._executor, os.getpid)
             if not isinstance(first.exception(), BrokenProcessPool):
                 return self._executor
@@ -168,9 +173,14 @@ class LocalPool:
 
 
 @contextmanager
-def local_pool(jobs: int, setting: Setting) -> Iterator[Pool]:
-    """Worker processes on this machine; an error ends them at once."""
-    pool = LocalPool(jobs, setting)
+def local_pool(
+    jobs: int, setting: object, initializer: Callable[[Any, int], None] = start, tasks: Tasks = _TASKS
+) -> Iterator[Pool]:
+    """Worker processes on this machine; an error ends them at once.
+
+    Each is given the setting and this process's id before it does a task.
+    """
+    pool = LocalPool(jobs, initializer, setting, tasks)
     try:
         yield pool
     except BaseException:

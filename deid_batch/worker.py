@@ -6,6 +6,7 @@ import ctypes
 import errno
 import faulthandler
 import gc
+import json
 import os
 import re
 import resource
@@ -20,10 +21,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from deid_batch import dicomfile, dictionary, names
+from deid_batch import crypto, dicomfile, dictionary, names
 from deid_batch.audit import COLUMNS, TIME_FORMAT, shown_path
 from deid_batch.engine import CompiledRules
 from deid_batch.errors import FileError, OutputError, Unreadable
+from deid_batch.identity import Groups, groups_of
+from deid_batch.known import Identity, Known
+from deid_batch.ledger import Said, Scoped
+from deid_batch.methods import Instance
 from deid_batch.methods.base import COLUMNS as COUNT_COLUMNS
 from deid_batch.plan import Job
 from deid_batch.rules import RuleSet
@@ -68,6 +73,8 @@ class Setting:
     rules: RuleSet = field(repr=False)
     out_identity: tuple[int, int] = (0, 0)
     """Device and inode of OUT, by which one that has vanished, or was put in its place, is told."""
+    group_key: bytes = field(default=b"", repr=False)
+    """What names groups of files, and seals what is known in them: another one in each work directory."""
     strict: bool = False
     dry_run: bool = False
     file_timeout: float = 0.0
@@ -85,16 +92,50 @@ class JobResult:
     """What became of the files of a job: for each its path and audit row; `fault` says why the machine gave up."""
 
     rows: list[tuple[bytes, Row]] = field(default_factory=list)
-    scopes: list[tuple[bytes, str]] = field(default_factory=list)
+    scopes: list[Scoped] = field(default_factory=list)
     lookups: list[tuple[bytes, bytes]] = field(default_factory=list)
     """What lists say of each file."""
     instances: list[tuple[bytes, bytes]] = field(default_factory=list)
     """Marks of SOP Instance UIDs, where names are made of these."""
     names: list[tuple[bytes, bytes]] = field(default_factory=list)
     """Paths of outputs that are not known from the job."""
+    said: bytes = field(default=b"", repr=False)
+    """What the files say that identifies, sealed."""
     hits: Counter[int] = field(default_factory=Counter)
     size: int = 0
     fault: str = ""
+
+
+class Acquaintance:
+    """What a job knows of the patients and studies of its files."""
+
+    def __init__(self, known: bytes, key: bytes, compiled: CompiledRules) -> None:
+        self._key, self._compiled = key, compiled
+        self._said: dict[str, set[Identity]] = {}
+        for group, kind, text in unsealed(key, known):
+            self._said.setdefault(group, set()).add(Identity(kind, text))  # type: ignore[arg-type]
+        self._known: dict[Groups, Known] = {}
+
+    def __call__(self, instance: Instance) -> Known | None:
+        """What is known of an instance; None where it can't tell its groups, or has others than it had before."""
+        groups = groups_of(instance, self._key)
+        names = [group for group in groups if group]
+        if not names or not self._said.keys() >= set(names):
+            return None
+        known = self._known.get(groups)
+        if known is None:
+            known = self._known[groups] = self._compiled.known(set().union(*(self._said[name] for name in names)))
+        return known
+
+
+def sealed(key: bytes, said: Iterable[Said]) -> bytes:
+    """What identifies, for the way between processes: only who has the key can read it."""
+    return crypto.seal(key, json.dumps(sorted(said)).encode()) if said else b""
+
+
+def unsealed(key: bytes, known: bytes) -> list[Said]:
+    """What `sealed` was given."""
+    return [(group, kind, text) for group, kind, text in json.loads(crypto.opened(key, known))] if known else []
 
 
 class Worker:
@@ -110,22 +151,27 @@ class Worker:
     def probe(self, job: Job) -> JobResult:
         """Take a first look at files: the scope of each, or the row of one that can't be done."""
         result = JobResult(size=job.size)
+        said: set[Said] = set()
         for path in job.paths:
             began = time.monotonic()
             try:
                 with self._timed():
-                    instance = dicomfile.probe(self._setting.file(path), self._setting.rules)
+                    found = dicomfile.probe(self._setting.file(path), self._setting.rules)
             except Exception as error:  # the rim: whatever goes wrong with a file is a row
                 result.fault = _machine_fault(error)
                 if result.fault:
                     break
                 result.rows.append((path, failure_row(path, error, time.monotonic() - began)))
             else:
-                result.scopes.append((path, self._compiled.scope_id(instance)))
+                instance = found.instance
+                groups = groups_of(instance, self._setting.group_key)
+                result.scopes.append(Scoped(path, self._compiled.scope_id(instance), *groups))
+                said.update((group, *identity) for group in groups if group for identity in found.said)
                 if self._setting.names == "uid":
                     result.instances.append((path, names.mark_of(instance, self._setting.rules.uid_key)))
                 if instance.origins:
                     result.lookups.append((path, self._marked(instance.origins)))
+        result.said = sealed(self._setting.group_key, said)
         return result
 
     def _marked(self, origins: tuple[str, ...]) -> bytes:
@@ -137,6 +183,7 @@ class Worker:
     def deidentify(self, job: Job) -> JobResult:
         """De-identify files: written one by one; synced together and renamed while the next ones are written."""
         result = JobResult(size=job.size)
+        acquaintance = Acquaintance(job.known, self._setting.group_key, self._compiled)
         prepared: list[Prepared] = []
         waiting = 0
         given, copies = dict(job.names), frozenset(job.copies)
@@ -146,7 +193,8 @@ class Worker:
                 began = time.monotonic()
                 try:
                     with self._timed():
-                        temporary, rewritten, name = self._prepare(path, given.get(path, path), path in copies)
+                        name = given.get(path, path)
+                        temporary, rewritten, name = self._prepare(path, name, path in copies, acquaintance)
                 except Exception as error:  # the rim: whatever goes wrong with a file is a row
                     result.fault = _machine_fault(error)
                     if result.fault:
@@ -184,7 +232,9 @@ class Worker:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def _prepare(self, path: bytes, name: bytes, is_copy: bool) -> tuple[bytes, dicomfile.Rewritten, bytes]:
+    def _prepare(
+        self, path: bytes, name: bytes, is_copy: bool, acquaintance: Acquaintance
+    ) -> tuple[bytes, dicomfile.Rewritten, bytes]:
         """Write the de-identified form of a file to a temporary one; and the name of its output."""
         self._number += 1
         temporary = os.path.join(self._setting.temporary, b"%s-%d" % (self._prefix, self._number))
@@ -194,7 +244,8 @@ class Worker:
             raise OutputError(error.errno, os.strerror(error.errno or 0)) from None
         try:
             sink = dicomfile.FileSink(descriptor)
-            rewritten = dicomfile.rewrite(self._setting.file(path), sink, self._compiled)
+            file = self._setting.file(path)
+            rewritten = dicomfile.rewrite(file, sink, self._compiled, acquaintance=acquaintance)
             if self._setting.names == "uid":
                 name = self._own_name(path, temporary, rewritten, is_copy)
         except BaseException:
@@ -389,8 +440,15 @@ _worker: Worker | None = None
 
 
 def start(setting: Setting, parent: int) -> None:
-    """Make this process a worker: it leaves signals to its parent, a process id, and does not outlive it."""
+    """Make this process a worker."""
     global _worker  # noqa: PLW0603 - a worker process has one setting for life
+    settle_in(parent)
+    _worker = Worker(setting)
+    gc.freeze()  # what is there now stays: let no search for garbage go through it
+
+
+def settle_in(parent: int) -> None:
+    """Let this process leave signals to its parent, a process id, and not outlive it nor take all memory."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -404,8 +462,6 @@ def start(setting: Setting, parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
-    _worker = Worker(setting)
-    gc.freeze()  # what is there now stays: let no search for garbage go through it
 
 
 def probe(job: Job) -> JobResult:

@@ -8,10 +8,10 @@ import re
 import secrets
 import shutil
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from deid_batch.audit import is_audit_log
+from deid_batch.audit import is_audit_log, is_table
 from deid_batch.errors import SourceError, StoppedEarly, UsageError
 
 LEDGER_NAME = "ledger.sqlite"
@@ -41,6 +41,14 @@ def check_places(source: str, out: str, work: str, audit: str) -> None:
         raise UsageError("the audit log would take the place of something that is no audit log")
     if not _is_within(audit, work) and not os.path.isdir(os.path.dirname(os.path.abspath(audit))):
         raise UsageError("the folder of the audit log does not exist")
+
+
+def check_report(report: str, source: str, out: str, columns: Sequence[str]) -> None:
+    """Raise UsageError where a report can't be written, or would take the place of something else."""
+    if _is_within(report, out) or _is_within(report, source):
+        raise UsageError("the report must lie outside SOURCE and OUT: OUT is what gets handed out")
+    if os.path.lexists(report) and not is_table(report, columns):
+        raise UsageError("the report would take the place of something that is no report")
 
 
 def prepare_work(work: str, out: str, *, overwrite: bool) -> None:

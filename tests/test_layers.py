@@ -12,22 +12,24 @@ PACKAGE = Path(deid_batch.__file__).parent
 FLOORS = [
     {"errors"},
     {"wire", "crypto", "dictionary", "filemeta", "values"},
-    {"conditions", "selectors", "rules", "methods", "plans", "profiles"},
+    {"conditions", "selectors", "rules", "known", "methods", "plans", "profiles"},
     {"config"},
     {"engine", "frames", "identity", "replay", "layouts"},
     {"oddfile", "dicomfile"},
+    {"verify"},
     {"ledger", "audit", "workspace", "names"},
     {"worker", "scan", "plan", "preview", "status", "api", "dicomdir"},
-    {"batch", "fileset", "pool", "daskpool", "progress"},
+    {"batch", "fileset", "pool", "daskpool", "progress", "verification"},
     {"cli", "demo", "summary", "statement", "views", "__main__"},
 ]
 """The rooms, ground to roof; a name stands for a module or for a folder of modules."""
 ROOMS = {
+    "ahocorasick": {"known.matching"},
     "cryptography": {"crypto"},
     "lark": {"config.jsonc"},
     "pydantic": {"config.settings", "config.schema"},
-    "pydicom": {"dictionary", "values.text", "values.uids", "oddfile", "demo", "api", "dicomdir"},
-    "sqlite3": {"ledger"},
+    "pydicom": {"dictionary", "values.text", "values.uids", "oddfile", "demo", "api", "dicomdir", "verify.elements"},
+    "sqlite3": {"ledger", "verify.facts"},
     "csv": {"audit", "config.columns"},
     "joblib": {"pool"},
     "tqdm": {"progress"},

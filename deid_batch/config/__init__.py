@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from deid_batch.config import native, successor
 from deid_batch.config.entries import check_entries
+from deid_batch.config.ignored import read_ignored
 from deid_batch.config.jsonc import Node, read
 from deid_batch.config.mapping import read_mappings, with_pseudonyms_of
 from deid_batch.config.model import Config
@@ -74,7 +75,8 @@ def _config_of(root: Node, name: str, folder: str, report: Report) -> Config:
     lookups, mapped = read_mappings(root.value.get("mapping"), folder, report)
     entries = [*mapped, *entries]
     check_entries(entries, report)
-    config = Config(name, tuple(entry.rule for entry in entries), keys, lookups=lookups)
+    false_alarms = read_ignored(root, report)
+    config = Config(name, tuple(entry.rule for entry in entries), keys, lookups=lookups, false_alarms=false_alarms)
     if any(key in root.value for key in PROFILE_KEYS):
         from deid_batch.config.profile import read_profile
 

@@ -14,6 +14,7 @@ from deid_batch.methods.mapping import Lookup
 from deid_batch.rules import Rule, RuleSet
 
 if TYPE_CHECKING:
+    from deid_batch.config.ignored import Ignored
     from deid_batch.profiles.profile import Profile
 
 
@@ -29,6 +30,8 @@ class Config:
     warnings: tuple[str, ...] = ()
     profile: Profile | None = None
     """What decides where no rule does."""
+    false_alarms: tuple[Ignored, ...] = ()
+    """What the leak check is not to tell."""
     lookups: tuple[Lookup, ...] = ()
     """What lists of the user's are asked for."""
 

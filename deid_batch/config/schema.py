@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from deid_batch.config.conditions import KINDS as CONDITION_KINDS
+from deid_batch.config.ignored import KINDS as FINDING_KINDS
 from deid_batch.config.profile import BURNED_IN, PROFILE, SETTINGS
 from deid_batch.config.settings import KEY_SETTINGS, MASTER_KEY, PROFILE_KEYS, all_settings, choices_of, settings_of
 from deid_batch.methods import Method, known_methods
@@ -26,7 +27,13 @@ def config_schema() -> _Schema:
         "title": "deid_batch config",
         "type": "object",
         "anyOf": [_native(), _successor()],
-        "$defs": {"tag": _native_tag(), "when": _when(), "default": _default(), "mapping": _mapping()},
+        "$defs": {
+            "tag": _native_tag(),
+            "when": _when(),
+            "default": _default(),
+            "mapping": _mapping(),
+            "verify": _verify(),
+        },
     }
 
 
@@ -43,6 +50,7 @@ def _native() -> _Schema:
             "dicomTagRules": {"type": "array", "items": {"anyOf": rules}},
             "parameters": _object(_every_setting() | {MASTER_KEY: _KEY}),
             "default": _DEFAULT,
+            "verify": _VERIFY,
         },
     ) | _needing("dicomTagRules")
 
@@ -73,6 +81,7 @@ def _successor() -> _Schema:
             "defaultSettings": _object(defaults) | {"patternProperties": in_any_case},
             "customSettings": {"type": "object", "additionalProperties": _object(_every_setting())},
             "default": _DEFAULT,
+            "verify": _VERIFY,
         },
     ) | _needing("rules")
 
@@ -80,6 +89,7 @@ def _successor() -> _Schema:
 _TAG: _Schema = {"$ref": "#/$defs/tag"}
 _WHEN: _Schema = {"$ref": "#/$defs/when"}
 _DEFAULT: _Schema = {"$ref": "#/$defs/default"}
+_VERIFY: _Schema = {"$ref": "#/$defs/verify"}
 _MAPPING: _Schema = {"$ref": "#/$defs/mapping"}
 _TRUE: _Schema = {"anyOf": [{"const": True}, {"type": "string", "pattern": "^[Tt][Rr][Uu][Ee]$"}]}
 
@@ -127,6 +137,13 @@ def _when() -> _Schema:
 def _default() -> _Schema:
     choice = _one_of(["keep", "remove"])
     return {"anyOf": [choice, _object({"public": choice, "private": choice}) | {"minProperties": 1}]}
+
+
+def _verify() -> _Schema:
+    tag = {"type": "string", "minLength": 1}
+    kinds = {"type": "array", "items": _one_of(list(FINDING_KINDS)), "minItems": 1}
+    entry = {"anyOf": [tag, _object({"tag": tag, "kinds": kinds}, "tag")]}
+    return _object({"ignore": {"type": "array", "items": entry}})
 
 
 def _mapping() -> _Schema:
