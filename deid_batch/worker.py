@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from deid_batch import crypto, dicomfile, dictionary, names
 from deid_batch.audit import COLUMNS, TIME_FORMAT, shown_path
+from deid_batch.digests import Hasher
 from deid_batch.engine import CompiledRules
 from deid_batch.errors import FileError, OutputError, Unreadable
 from deid_batch.identity import Groups, groups_of
@@ -32,6 +33,7 @@ from deid_batch.methods import Instance
 from deid_batch.methods.base import COLUMNS as COUNT_COLUMNS
 from deid_batch.plan import Job
 from deid_batch.rules import RuleSet
+from deid_batch.sinks import FileSink
 from deid_batch.workspace import INTENDED
 
 Row = tuple[object, ...]
@@ -43,7 +45,8 @@ class Prepared(NamedTuple):
     path: bytes
     name: bytes
     temporary: bytes
-    row: Row
+    rewritten: dicomfile.Rewritten
+    seconds: float
 
 
 _BAD_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOENT})
@@ -145,6 +148,7 @@ class Worker:
         self._setting = setting
         self._compiled = CompiledRules(setting.rules, strict=setting.strict)
         self._all_copies = names.may_merge(setting.rules)
+        self._hasher = Hasher()
         self._number = 0
         self._prefix = secrets.token_hex(8).encode()
 
@@ -204,14 +208,13 @@ class Worker:
                 result.hits.update(rewritten.hits)
                 if self._setting.names == "uid":
                     result.names.append((path, name))
-                row = _written_row(path, name, rewritten, time.monotonic() - began)
-                prepared.append(Prepared(path, name, temporary, row))
+                prepared.append(Prepared(path, name, temporary, rewritten, time.monotonic() - began))
                 waiting += rewritten.bytes_out
                 is_enough = len(prepared) >= _FEWEST_SYNCED or waiting >= _LEAST_SYNCED
                 if is_enough and all(earlier.done() for earlier in published):
-                    published.append(publisher.submit(self._published, prepared))
+                    published.append(publisher.submit(self._published, prepared, self._hasher.flush()))
                     prepared, waiting = [], 0
-            published.append(publisher.submit(self._published, prepared))
+            published.append(publisher.submit(self._published, prepared, self._hasher.flush()))
         for earlier in published:
             try:
                 result.rows.extend(earlier.result())
@@ -243,7 +246,7 @@ class Worker:
         except OSError as error:
             raise OutputError(error.errno, os.strerror(error.errno or 0)) from None
         try:
-            sink = dicomfile.FileSink(descriptor)
+            sink = FileSink(descriptor, self._hasher)
             file = self._setting.file(path)
             rewritten = dicomfile.rewrite(file, sink, self._compiled, acquaintance=acquaintance)
             if self._setting.names == "uid":
@@ -261,12 +264,16 @@ class Worker:
         is_copy = is_copy or self._all_copies
         return names.name_of(instance, names.ending_of(path, self._setting.rules.uid_key) if is_copy else "")
 
-    def _published(self, prepared: Sequence[Prepared]) -> list[tuple[bytes, Row]]:
-        """Bring temporary files onto the disk, and then under their final names; the rows of all."""
+    def _published(self, prepared: Sequence[Prepared], digested: Future[None]) -> list[tuple[bytes, Row]]:
+        """Bring temporary files onto the disk, and then under their final names; the rows of all.
+
+        Their digests hold once that future is done.
+        """
         if self._setting.dry_run:
             for file in prepared:
                 os.unlink(file.temporary)
-            return [(file.path, file.row) for file in prepared]
+            digested.result()
+            return [(file.path, _written_row(file)) for file in prepared]
         if not prepared:
             return []
         self._check_out()
@@ -275,6 +282,7 @@ class Worker:
             self._make_folder(folder)
         intended = self._intended(file.name for file in prepared)
         sync_files([*(file.temporary for file in prepared), intended], self._setting.temporary)
+        digested.result()
         rows = [(file.path, self._renamed(file)) for file in prepared]
         for folder in filter(os.path.isdir, map(self._final, folders)):
             sync_folder(folder)
@@ -319,7 +327,7 @@ class Worker:
         except OSError as error:
             os.unlink(file.temporary)
             return self._bad_name_row(file.path, error)
-        return file.row
+        return _written_row(file)
 
     def _bad_name_row(self, path: bytes, error: OSError) -> Row:
         """The row of a file that OUT has no room for under its name; any other fault is raised again."""
@@ -377,8 +385,8 @@ def _now() -> str:
     return time.strftime(TIME_FORMAT, time.gmtime())
 
 
-def _written_row(path: bytes, name: bytes, rewritten: dicomfile.Rewritten, seconds: float) -> Row:
-    shown = shown_path(path)
+def _written_row(file: Prepared) -> Row:
+    shown, rewritten = shown_path(file.path), file.rewritten
     sop_class_uid = rewritten.sop_class_uid
     return (
         _now(),
@@ -386,7 +394,7 @@ def _written_row(path: bytes, name: bytes, rewritten: dicomfile.Rewritten, secon
         None,
         rewritten.detail or None,
         shown,
-        shown if name == path else shown_path(name),
+        shown if file.name == file.path else shown_path(file.name),
         rewritten.scope_id,
         sop_class_uid if _UID.fullmatch(sop_class_uid) else None,
         rewritten.transfer_syntax_uid,
@@ -395,7 +403,7 @@ def _written_row(path: bytes, name: bytes, rewritten: dicomfile.Rewritten, secon
         rewritten.sha256,
         *[rewritten.counts[column] for column in COUNT_COLUMNS],
         rewritten.warnings,
-        f"{seconds:.4f}",
+        f"{file.seconds:.4f}",
     )
 
 
