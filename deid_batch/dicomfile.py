@@ -53,6 +53,7 @@ class Rewritten:
     bytes_out: int
     digest: hashlib._Hash = field(repr=False)
     sop_class_uid: str
+    sop_instance_uid: str
     transfer_syntax_uid: str
     scope_id: str
     counts: Counter[str]
@@ -180,6 +181,12 @@ def _skim(source: Source, pos: int, encoding: Encoding, found: dict[int, bytes])
         base, pos = base + pos, 0
 
 
+def identity_of(path: str | bytes) -> Instance:
+    """The identity that a file has, whatever of it is missing."""
+    with _File(path) as file:
+        return _identified(*_opened(file, _PROBE_WINDOW), _PROBE_WINDOW, whole=False)[0]
+
+
 def _behind_pixels(source: Source, base: int, data: bytes, pos: int, encoding: Encoding) -> int:
     """Where the Pixel Data at `pos` of `data` ends."""
     header = read_header(data, pos, len(data), encoding)
@@ -267,8 +274,13 @@ def _identified(
     window: int,
     compiled: CompiledRules | None = None,
     also: frozenset[int] = frozenset(),
+    *,
+    whole: bool = True,
 ) -> tuple[Instance, dict[int, Values], Encoding]:
-    """(identity, values of the attributes in conditions, encoding); the window grows until they are in it."""
+    """(identity, values of the attributes in conditions, encoding); the window grows until they are in it.
+
+    `whole`: a file without SOP Class UID and SOP Instance UID raises FileError.
+    """
     also = compiled.rules.condition_tags if compiled else also
     while True:
         data = source.read(0, window)
@@ -280,7 +292,7 @@ def _identified(
         except NeedMore as need:
             window = _wider(window, source, need)
             continue
-        if not (uids.is_uid(instance.sop_class_uid) and instance.sop_instance_uid):
+        if whole and not (uids.is_uid(instance.sop_class_uid) and instance.sop_instance_uid):
             raise FileError("no-sop-uid", "SOP Class UID or SOP Instance UID is missing, or no UID")
         return instance, values, encoding
 
@@ -330,6 +342,7 @@ def _deidentified(
         bytes_out=sink.written,
         digest=sink.digest,
         sop_class_uid=walk.sop_class_uid,
+        sop_instance_uid=walk.sop_instance_uid,
         transfer_syntax_uid=syntax,
         scope_id=compiled.scope_id(instance),
         counts=walk.counts,

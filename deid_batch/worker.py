@@ -18,10 +18,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from deid_batch import crypto, dicomfile, dictionary
+from deid_batch import crypto, dicomfile, dictionary, names
 from deid_batch.audit import COLUMNS, TIME_FORMAT, shown_path
 from deid_batch.digests import Hasher
 from deid_batch.engine import CompiledRules
@@ -82,6 +82,8 @@ class Setting:
     dry_run: bool = False
     file_timeout: float = 0.0
     """Seconds that one file may take; 0: any time."""
+    names: names.Names = "mirror"
+    """What outputs are called: as their files in SOURCE, or as their own identity says."""
 
     def file(self, path: bytes) -> bytes:
         """Where a file of SOURCE stands; SOURCE may be the file itself."""
@@ -96,6 +98,10 @@ class JobResult:
     scopes: list[Scoped] = field(default_factory=list)
     lookups: list[tuple[bytes, bytes]] = field(default_factory=list)
     """What lists say of each file."""
+    instances: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """Marks of SOP Instance UIDs, where names are made of these."""
+    names: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """Paths of outputs that are not known from the job."""
     said: bytes = field(default=b"", repr=False)
     """What the files say that identifies, sealed."""
     hits: Counter[int] = field(default_factory=Counter)
@@ -141,6 +147,7 @@ class Worker:
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._compiled = CompiledRules(setting.rules, strict=setting.strict)
+        self._all_copies = names.may_merge(setting.rules)
         self._hasher = Hasher()
         self._number = 0
         self._prefix = secrets.token_hex(8).encode()
@@ -164,6 +171,8 @@ class Worker:
                 groups = groups_of(instance, self._setting.group_key)
                 result.scopes.append(Scoped(path, self._compiled.scope_id(instance), *groups))
                 said.update((group, *identity) for group in groups if group for identity in found.said)
+                if self._setting.names == "uid":
+                    result.instances.append((path, names.mark_of(instance, self._setting.rules.uid_key)))
                 if instance.origins:
                     result.lookups.append((path, self._marked(instance.origins)))
         result.said = sealed(self._setting.group_key, said)
@@ -181,14 +190,15 @@ class Worker:
         acquaintance = Acquaintance(job.known, self._setting.group_key, self._compiled)
         prepared: list[Prepared] = []
         waiting = 0
-        names = dict(job.names)
+        given, copies = dict(job.names), frozenset(job.copies)
         published: list[Future[list[tuple[bytes, Row]]]] = []
         with ThreadPoolExecutor(1) as publisher:
             for path in job.paths:
                 began = time.monotonic()
                 try:
                     with self._timed():
-                        temporary, rewritten = self._prepare(path, acquaintance)
+                        name = given.get(path, path)
+                        temporary, rewritten, name = self._prepare(path, name, path in copies, acquaintance)
                 except Exception as error:  # the rim: whatever goes wrong with a file is a row
                     result.fault = _machine_fault(error)
                     if result.fault:
@@ -196,7 +206,8 @@ class Worker:
                     result.rows.append((path, failure_row(path, error, time.monotonic() - began)))
                     continue
                 result.hits.update(rewritten.hits)
-                name = names.get(path, path)
+                if self._setting.names == "uid":
+                    result.names.append((path, name))
                 prepared.append(Prepared(path, name, temporary, rewritten, time.monotonic() - began))
                 waiting += rewritten.bytes_out
                 is_enough = len(prepared) >= _FEWEST_SYNCED or waiting >= _LEAST_SYNCED
@@ -224,8 +235,10 @@ class Worker:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def _prepare(self, path: bytes, acquaintance: Acquaintance) -> tuple[bytes, dicomfile.Rewritten]:
-        """Write the de-identified form of a file to a temporary one."""
+    def _prepare(
+        self, path: bytes, name: bytes, is_copy: bool, acquaintance: Acquaintance
+    ) -> tuple[bytes, dicomfile.Rewritten, bytes]:
+        """Write the de-identified form of a file to a temporary one; and the name of its output."""
         self._number += 1
         temporary = os.path.join(self._setting.temporary, b"%s-%d" % (self._prefix, self._number))
         try:
@@ -233,17 +246,23 @@ class Worker:
         except OSError as error:
             raise OutputError(error.errno, os.strerror(error.errno or 0)) from None
         try:
-            return temporary, dicomfile.rewrite(
-                self._setting.file(path),
-                FileSink(descriptor, self._hasher),
-                self._compiled,
-                acquaintance=acquaintance,
-            )
+            sink = FileSink(descriptor, self._hasher)
+            file = self._setting.file(path)
+            rewritten = dicomfile.rewrite(file, sink, self._compiled, acquaintance=acquaintance)
+            if self._setting.names == "uid":
+                name = self._own_name(path, temporary, rewritten, is_copy)
         except BaseException:
             os.unlink(temporary)
             raise
         finally:
             os.close(descriptor)
+        return temporary, rewritten, name
+
+    def _own_name(self, path: bytes, temporary: bytes, rewritten: dicomfile.Rewritten, is_copy: bool) -> bytes:
+        """The name that an output's own identity gives it."""
+        instance = replace(dicomfile.identity_of(temporary), sop_instance_uid=rewritten.sop_instance_uid)
+        is_copy = is_copy or self._all_copies
+        return names.name_of(instance, names.ending_of(path, self._setting.rules.uid_key) if is_copy else "")
 
     def _published(self, prepared: Sequence[Prepared], digested: Future[None]) -> list[tuple[bytes, Row]]:
         """Bring temporary files onto the disk, and then under their final names; the rows of all.

@@ -17,7 +17,7 @@ FLOORS = [
     {"engine", "frames", "identity", "replay", "layouts"},
     {"oddfile", "dicomfile"},
     {"verify"},
-    {"ledger", "audit", "workspace"},
+    {"ledger", "audit", "workspace", "names"},
     {"worker", "scan", "plan", "preview", "status", "api", "dicomdir"},
     {"batch", "fileset", "pool", "daskpool", "progress", "verification"},
     {"cli", "demo", "summary", "statement", "views", "__main__"},
