@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from deid_batch import dicomfile, dictionary
 from deid_batch.audit import COLUMNS, TIME_FORMAT, shown_path
@@ -28,6 +28,10 @@ from deid_batch.methods.base import COLUMNS as COUNT_COLUMNS
 from deid_batch.plan import Job
 from deid_batch.rules import RuleSet
 from deid_batch.workspace import INTENDED
+
+if TYPE_CHECKING:
+    from deid_batch.config.ignored import Ignored
+    from deid_batch.verify.comparison import Checker
 
 Row = tuple[object, ...]
 
@@ -72,6 +76,9 @@ class Setting:
     dry_run: bool = False
     file_timeout: float = 0.0
     """Seconds that one file may take; 0: any time."""
+    verify: bool = False
+    """Whether each output is looked through for leaks before it appears."""
+    false_alarms: tuple[Ignored, ...] = ()
 
     def file(self, path: bytes) -> bytes:
         """Where a file of SOURCE stands; SOURCE may be the file itself."""
@@ -91,12 +98,23 @@ class JobResult:
     fault: str = ""
 
 
+def _checker(setting: Setting) -> Checker | None:
+    """The leak check, which takes pydicom along; None where it is not wanted."""
+    if not setting.verify:
+        return None
+    from deid_batch.verify.comparison import Checker  # noqa: PLC0415 - takes long to load
+    from deid_batch.verify.promises import Promises  # noqa: PLC0415
+
+    return Checker(Promises(setting.rules, setting.false_alarms))
+
+
 class Worker:
     """What one process needs to do jobs."""
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._compiled = CompiledRules(setting.rules, strict=setting.strict)
+        self._checker = _checker(setting)
         self._number = 0
         self._prefix = secrets.token_hex(8).encode()
 
@@ -137,7 +155,7 @@ class Worker:
                 began = time.monotonic()
                 try:
                     with self._timed():
-                        temporary, rewritten = self._prepare(path)
+                        temporary, rewritten = self._prepare(path, names.get(path, path))
                 except Exception as error:  # the rim: whatever goes wrong with a file is a row
                     result.fault = _machine_fault(error)
                     if result.fault:
@@ -174,8 +192,8 @@ class Worker:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def _prepare(self, path: bytes) -> tuple[bytes, dicomfile.Rewritten]:
-        """Write the de-identified form of a file to a temporary one."""
+    def _prepare(self, path: bytes, name: bytes) -> tuple[bytes, dicomfile.Rewritten]:
+        """Write the de-identified form of a file to a temporary one, and look for leaks in it if asked to."""
         self._number += 1
         temporary = os.path.join(self._setting.temporary, b"%s-%d" % (self._prefix, self._number))
         try:
@@ -183,9 +201,11 @@ class Worker:
         except OSError as error:
             raise OutputError(error.errno, os.strerror(error.errno or 0)) from None
         try:
-            return temporary, dicomfile.rewrite(
-                self._setting.file(path), dicomfile.FileSink(descriptor), self._compiled
-            )
+            source = self._setting.file(path)
+            rewritten = dicomfile.rewrite(source, dicomfile.FileSink(descriptor), self._compiled)
+            if self._checker is not None:
+                self._checker.refuse_leaks(source, temporary, os.fsdecode(name))
+            return temporary, rewritten
         except BaseException:
             os.unlink(temporary)
             raise

@@ -105,6 +105,19 @@ class Facts:
         rows = self._db.execute("SELECT kind, text FROM person WHERE patient = ?", (patient,)) if patient else ()
         return frozenset(Known(*row) for row in rows)
 
+    def identities(self, patients: int = 100) -> Iterator[Identity]:
+        """All that is known, so many patients at a time."""
+        last = ""
+        query = "SELECT DISTINCT patient FROM person WHERE patient > ? ORDER BY patient LIMIT ?"
+        while rows := self._db.execute(query, (last, patients)).fetchall():
+            yield frozenset().union(*(self.identity(patient) for (patient,) in rows))
+            last = rows[-1][0]
+
+    def is_original(self, uid: str) -> bool:
+        """Whether a UID is one that another one stands for in OUT."""
+        query = "SELECT 1 FROM uid WHERE old = ?1 AND new != ?1"
+        return self._db.execute(query, (uid,)).fetchone() is not None
+
     def compared(self, outcomes: Iterable[tuple[bytes, Outcome]]) -> None:
         """Note what comparisons came to."""
         with self._transaction():
