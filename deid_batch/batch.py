@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from types import FrameType
 
@@ -26,12 +26,12 @@ from deid_batch.pool import Pool, local_pool, run_jobs
 from deid_batch.progress import Progress
 from deid_batch.rules import RuleSet
 from deid_batch.scan import Passed, find_files
-from deid_batch.worker import MACHINE_FAULTS, JobResult, Setting, failure_row
+from deid_batch.worker import MACHINE_FAULTS, JobResult, Setting, failure_row, sealed, unsealed
 
 _PROBES_A_JOB = 256
 _FOUND_A_TRANSACTION = 4096
 _AGAIN = "run the same command again to continue"
-_KEY_STATE, _DATE_STATE = "key ", "reference date"
+_KEY_STATE, _DATE_STATE, _GROUP_STATE = "key ", "reference date", "group key"
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,7 @@ def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
             temporary=os.fsencode(os.path.abspath(area)),
             rules=rules,
             out_identity=out_identity,
+            group_key=_group_key(ledger),
             strict=options.strict,
             dry_run=options.dry_run,
             file_timeout=options.file_timeout,
@@ -169,8 +170,11 @@ class _Run:
         self._work_through(pool, "scan", "probe", unprobed, self._ledger.remaining(unprobed=True))
         if self._goes_on():
             self._progress.tell(*self._coverage())
-        todo = cut_into_jobs(self._ledger.todo())
+        self._get_acquainted(pool)
+        todo = map(self._informed, cut_into_jobs(self._ledger.todo()))
         self._work_through(pool, "de-identify", "deidentify", todo, self._ledger.remaining())
+        if self._goes_on() and not self._ledger.remaining():
+            self._ledger.forget_identity()
         self._audit.rewrite(self._ledger.rows())
         self._file_set.withdraw_stale()
         if self._options.dicomdir and not self._options.dry_run:
@@ -187,6 +191,27 @@ class _Run:
                 yield f"  files without a value: {found.files_without:,}"
             if found.values > found.new:
                 yield f"  values that become one with another: {found.values - found.new:,}"
+
+    def _get_acquainted(self, pool: Pool) -> None:
+        """Have all at hand that identifies in the groups of files to be done.
+
+        What finished runs have forgotten is collected again. Files that were written when less was known of their
+        groups are done again, and so may need what is known in others.
+        """
+        while self._goes_on():
+            again = map(Job, portions(self._ledger.uncollected(), _PROBES_A_JOB))
+            with self._progress.phase("scan again", self._ledger.count_uncollected()) as advance:
+                for job, answer in run_jobs(pool, "probe", again, self._goes_on):
+                    result = answer or JobResult()
+                    self._ledger.recollected(job.paths, unsealed(self._setting.group_key, result.said))
+                    self._summary.stopped = self._summary.stopped or result.fault
+                    advance(len(job.paths), 0, 0)
+            if not self._goes_on() or not self._ledger.reopen_outgrown():
+                break
+
+    def _informed(self, job: Job) -> Job:
+        """The job with what is known in the groups of its files."""
+        return replace(job, known=sealed(self._setting.group_key, self._ledger.known_in(job.groups)))
 
     def _renew_dicomdir(self) -> str:
         """Write a DICOMDIR, if everything is done that it is to refer to."""
@@ -254,7 +279,8 @@ class _Run:
         with self._progress.phase(name, files) as advance:
             for job, answer in run_jobs(pool, task, jobs, self._goes_on):
                 result = answer or JobResult([(path, failure_row(path, _KILLED)) for path in job.paths])
-                self._ledger.probed(result.scopes, result.lookups)
+                said = unsealed(self._setting.group_key, result.said)
+                self._ledger.probed(result.scopes, result.lookups, said)
                 failures = self._record(result)
                 advance(len(job.paths), result.size, failures)
                 if task == "deidentify":
@@ -344,6 +370,13 @@ def _settled(config: Config, options: Options, ledger: Ledger, summary: Summary)
     used = {method.purpose for method in rules.methods}
     summary.generated_keys = [purpose for purpose in missing if purpose in used]
     return rules
+
+
+def _group_key(ledger: Ledger) -> bytes:
+    """The key of this work directory that names groups of files."""
+    key = ledger.remembered(_GROUP_STATE) or secrets.token_bytes(32)
+    ledger.remember({_GROUP_STATE: key})
+    return key
 
 
 def _marks(options: Options, rules: RuleSet) -> dict[str, bytes]:

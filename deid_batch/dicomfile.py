@@ -14,8 +14,10 @@ import stat
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
 
 from deid_batch import filemeta
 from deid_batch.conditions import Values
@@ -24,10 +26,12 @@ from deid_batch.errors import FileError, NeedMore, OddEncoding, OutputError, Set
 from deid_batch.filemeta import FileMeta
 from deid_batch.frames import Tail, Touch
 from deid_batch.identity import read_instance
+from deid_batch.known import Identity, Known
+from deid_batch.known.collect import identities_of, skim
 from deid_batch.methods import Instance
 from deid_batch.rules import RuleSet
 from deid_batch.values import uids
-from deid_batch.wire import SEQUENCE_DELIMITATION, UNDEFINED, Encoding, read_item, tag_name
+from deid_batch.wire import PIXEL_DATA, SEQUENCE_DELIMITATION, UNDEFINED, Encoding, read_header, read_item, tag_name
 
 MAX_HEAD = 256 << 20
 """The most bytes of one file that are held in memory."""
@@ -57,6 +61,13 @@ class Rewritten:
     hits: Counter[int]
     warnings: int
     detail: str = ""
+
+
+class Probed(NamedTuple):
+    """What a first look at a file finds: its identity, and what it says that identifies anybody."""
+
+    instance: Instance
+    said: frozenset[Identity]
 
 
 class Source(Protocol):
@@ -216,25 +227,83 @@ class NoSink(Sink):
         pass
 
 
-def probe(path: str | bytes, rules: RuleSet | None = None) -> Instance:
-    """A file's identity, with the values by which lists of `rules` are looked up.
+def probe(path: str | bytes, rules: RuleSet | None = None) -> Probed:
+    """A first look at a file, also at the values by which lists of `rules` are looked up.
 
     Raises Skipped for what is no DICOM instance, Unreadable for what can't be read.
     """
-    origins = rules.origins if rules else frozenset()
     with _File(path) as file:
+        return _probed(file, rules)
+
+
+def _probed(file: Source, rules: RuleSet | None) -> Probed:
+    origins = rules.origins if rules else frozenset()
+    try:
+        source, meta = _opened(file, _PROBE_WINDOW)
+        instance, values, encoding = _identified(source, meta, _PROBE_WINDOW, also=origins)
+    except OddEncoding as odd:
+        return _probed(_reencoded(file, odd), rules)
+    if rules:
+        instance = rules.with_origins(instance, values)
+    found: dict[int, bytes] = {}
+    try:
+        _skim(source, meta.start, encoding, found)
+    except OddEncoding as odd:
+        with suppress(FileError):
+            return _probed(_reencoded(file, odd), rules)
+    except FileError:
+        pass  # the walk will find it, too; what was read before counts
+    return Probed(instance, identities_of(found, encoding))
+
+
+def _said(source: Source, meta: FileMeta, encoding: Encoding) -> frozenset[Identity]:
+    """What a file says that identifies, up to where it can't be read."""
+    found: dict[int, bytes] = {}
+    with suppress(FileError):
+        _skim(source, meta.start, encoding, found)
+    return identities_of(found, encoding)
+
+
+def _skim(source: Source, pos: int, encoding: Encoding, found: dict[int, bytes]) -> None:
+    """Put the top-level values into `found` that may identify; long ones that can't are not read."""
+    base, window = 0, _PROBE_WINDOW
+    while base + pos < source.size:
+        data = source.read(base, window)
         try:
-            instance, values, _ = _identified(*_opened(file, _PROBE_WINDOW), _PROBE_WINDOW, also=origins)
-        except OddEncoding as odd:
-            plain = _reencoded(file, odd)
-            instance, values, _ = _identified(*_opened(plain, _PROBE_WINDOW), _PROBE_WINDOW, also=origins)
-    return rules.with_origins(instance, values) if rules else instance
+            pos = skim(data, pos, encoding, found)
+            if pos + 12 <= len(data):
+                pos = _behind_pixels(source, base, data, pos, encoding)
+        except NeedMore as need:
+            window = _wider(window, source, need, base)
+            continue
+        if pos + 12 > len(data) and base + len(data) == source.size:
+            break
+        base, pos = base + pos, 0
 
 
-def rewrite(path: str | bytes, sink: Sink, compiled: CompiledRules, trace: list[Touch] | None = None) -> Rewritten:
+def _behind_pixels(source: Source, base: int, data: bytes, pos: int, encoding: Encoding) -> int:
+    """Where the Pixel Data at `pos` of `data` ends."""
+    header = read_header(data, pos, len(data), encoding)
+    if header.tag not in PIXEL_DATA:
+        return len(data)
+    tail = Tail(header.tag, base + header.start, header.length, is_kept=True)
+    return _end_of_tail(source, tail, encoding) - base
+
+
+Acquaintance = Callable[[Instance], Known | None]
+"""What is known of an instance beside what it says itself; None: look into it."""
+
+
+def rewrite(
+    path: str | bytes,
+    sink: Sink,
+    compiled: CompiledRules,
+    trace: list[Touch] | None = None,
+    acquaintance: Acquaintance | None = None,
+) -> Rewritten:
     """Write a file's de-identified form to `sink`, and to `trace` what was treated. FileError: it can't be done."""
     with _File(path) as file:
-        rewritten = _rewritten(file, sink, compiled, trace)
+        rewritten = _rewritten(file, sink, compiled, trace, acquaintance)
         if file.changed():
             raise FileError("changed", "the file was written to while it was read")
         return rewritten
@@ -243,19 +312,26 @@ def rewrite(path: str | bytes, sink: Sink, compiled: CompiledRules, trace: list[
 def rewrite_bytes(data: bytes, compiled: CompiledRules) -> bytes:
     """The de-identified form of a file's bytes. What can't be done raises FileError."""
     sink = MemorySink()
-    _rewritten(_Memory(data), sink, compiled, None)
+    _rewritten(_Memory(data), sink, compiled)
     return bytes(sink.data)
 
 
-def _rewritten(source: Source, sink: Sink, compiled: CompiledRules, trace: list[Touch] | None) -> Rewritten:
+def _rewritten(
+    source: Source,
+    sink: Sink,
+    compiled: CompiledRules,
+    trace: list[Touch] | None = None,
+    acquaintance: Acquaintance | None = None,
+) -> Rewritten:
     try:
-        return _deidentified(*_opened(source, compiled.window), sink, compiled, trace, source.size)
+        return _deidentified(*_opened(source, compiled.window), sink, compiled, trace, acquaintance, source.size)
     except OddEncoding as odd:
         sink.reset()
         if trace is not None:
             trace.clear()
         plain = _reencoded(source, odd)
-        return _deidentified(*_opened(plain, compiled.window), sink, compiled, trace, source.size, "re-encoded")
+        opened = _opened(plain, compiled.window)
+        return _deidentified(*opened, sink, compiled, trace, acquaintance, source.size, "re-encoded")
 
 
 def _reencoded(source: Source, odd: OddEncoding) -> Source:
@@ -316,6 +392,7 @@ def _deidentified(
     sink: Sink,
     compiled: CompiledRules,
     trace: list[Touch] | None,
+    acquaintance: Acquaintance | None,
     bytes_in: int,
     detail: str = "",
 ) -> Rewritten:
@@ -326,7 +403,10 @@ def _deidentified(
             raise SetAside("no-scope-uid", f"the file has no UID of the scope {scope}")
     if (refusal := rules.refusal(values)) is not None:
         raise SetAside(*refusal)
-    instance = rules.with_origins(instance, values)
+    known = acquaintance(instance) if acquaintance else None
+    if known is None:
+        known = compiled.known(_said(source, meta, encoding))
+    instance = replace(rules.with_origins(instance, values), known=known)
     walk = Walk(compiled, instance, encoding, rules.variant(values), trace)
     tail = _fed(walk, compiled, source, 0, meta.start)
     syntax = meta.transfer_syntax_uid or filemeta.syntax_of(encoding)

@@ -6,6 +6,7 @@ This is the only code that changes the bytes of a data set. What it does not tou
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from functools import lru_cache
 
 from deid_batch import dictionary
@@ -13,6 +14,7 @@ from deid_batch.crypto import derive
 from deid_batch.errors import FileError, NeedMore, OddEncoding, Unreadable
 from deid_batch.frames import NEVER, Blocks, Frame, Tail, Touch, block_of
 from deid_batch.identity import CHARSET, IDENTITY, SOP_CLASS_UID, SOP_INSTANCE_UID, plain_text
+from deid_batch.known import Identity, Known, known
 from deid_batch.layouts import Layouts
 from deid_batch.methods import Change, Element, Instance, Method
 from deid_batch.methods.base import Place
@@ -80,6 +82,10 @@ class CompiledRules:
                 self._plans.clear()
             plans = self._plans[ground] = Plans(self.rules, ground)
         return plans
+
+    def known(self, identities: Iterable[Identity]) -> Known:
+        """What is known where these identify, and what the config names."""
+        return known({*identities, *self.rules.identifiers}, always=self.rules.takes_common_words)
 
     def scope_id(self, instance: Instance) -> str:
         """16 hex digits that files of one scope have in common and that tell nothing else; "" without a scope UID."""

@@ -24,12 +24,22 @@ Fault = sqlite3.DatabaseError
 _COUNTED = COLUMNS[COLUMNS.index("kept") : -1]
 _CLEARED = ", ".join(f'"{column}" = NULL' for column in COLUMNS)
 _PAGE = 10_000
+_EPOCH = "identity epoch"
+_TO_DO = "FROM file WHERE status IS NULL AND"
+_UNCOLLECTED = (
+    "scope IS NOT NULL AND collected IS NOT ?1 AND (status IS NULL OR status IN ('written', 'set-aside')) AND "
+    f"(patient IN (SELECT patient {_TO_DO} patient != '') OR study IN (SELECT study {_TO_DO} study != ''))"
+)
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS rule (number INTEGER PRIMARY KEY, hits INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS file (
     path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, run INTEGER NOT NULL,
-    name BLOB, scope TEXT, lookups BLOB, {", ".join(f'"{column}"' for column in COLUMNS)}
+    name BLOB, scope TEXT, patient TEXT, study TEXT, collected INTEGER, lookups BLOB,
+    {", ".join(f'"{column}"' for column in COLUMNS)}
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS identity (
+    grp TEXT NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL, fresh INTEGER NOT NULL, PRIMARY KEY (grp, kind, text)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS todo ON file (scope, path) WHERE status IS NULL;
 CREATE INDEX IF NOT EXISTS named ON file (name) WHERE name IS NOT NULL;
@@ -54,13 +64,28 @@ class Found(NamedTuple):
     mtime_ns: int
 
 
+class Scoped(NamedTuple):
+    """A file that was probed: its scope, and the groups it shares what identifies with, "" where it has none."""
+
+    path: bytes
+    scope: str
+    patient: str = ""
+    study: str = ""
+
+
 class Todo(NamedTuple):
-    """A file that is still to be done, the scope it belongs to, and what its output is to be called if not the same."""
+    """A file that is still to be done, its scope and groups, and what its output is to be called if not the same."""
 
     scope: str
     path: bytes
     size: int
     name: bytes | None = None
+    patient: str = ""
+    study: str = ""
+
+
+Said = tuple[str, str, str]
+"""What identifies: the group that it was said in, its kind and its text."""
 
 
 class Coverage(NamedTuple):
@@ -96,6 +121,7 @@ class Ledger:
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute("PRAGMA secure_delete = ON")
         self._db.executescript(_SCHEMA)
 
     def close(self) -> None:
@@ -114,6 +140,7 @@ class Ledger:
         """Forget all files; state stays."""
         with self._transaction():
             self._db.execute("DELETE FROM file")
+            self._db.execute("DELETE FROM identity")
             self._db.execute("DELETE FROM rule")
 
     def remembered(self, name: str) -> bytes | None:
@@ -149,7 +176,8 @@ class Ledger:
                 [(*file, run, name) for file in files],
             )
             self._db.executemany(
-                f"UPDATE file SET size = ?2, mtime_ns = ?3, name = ?4, scope = NULL, {_CLEARED} WHERE path = ?1",
+                "UPDATE file SET size = ?2, mtime_ns = ?3, name = ?4, scope = NULL, patient = NULL, study = NULL, "
+                f"{_CLEARED} WHERE path = ?1",
                 [(*file, name) for file in changed],
             )
 
@@ -216,11 +244,60 @@ class Ledger:
         query = "SELECT path FROM file WHERE status IS NULL AND scope IS NULL AND path > ? ORDER BY path"
         return (row[0] for row in self._pages(query, 1))
 
-    def probed(self, scopes: Iterable[tuple[bytes, str]], lookups: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """Note the scopes of files, and the marks of what lists say of them."""
+    def probed(
+        self, scopes: Iterable[Scoped], lookups: Iterable[tuple[bytes, bytes]] = (), said: Iterable[Said] = ()
+    ) -> None:
+        """Note the scopes and groups of files, the marks of what lists say of them, and what in them identifies."""
+        collected = self._epoch()
         with self._transaction():
-            self._db.executemany("UPDATE file SET scope = ?2 WHERE path = ?1", scopes)
+            self._db.executemany(
+                "UPDATE file SET scope = ?2, patient = ?3, study = ?4, collected = ?5 WHERE path = ?1",
+                [(*scoped, collected) for scoped in scopes],
+            )
             self._db.executemany("UPDATE file SET lookups = ?2 WHERE path = ?1", lookups)
+            self._db.executemany("INSERT OR IGNORE INTO identity VALUES (?, ?, ?, 1)", said)
+
+    def uncollected(self) -> Iterator[bytes]:
+        """Files, done or not, of whose groups a file is to be done, and of which is forgotten what they said."""
+        query = f"SELECT path FROM file WHERE {_UNCOLLECTED} AND path > ?2 ORDER BY path"
+        return (row[0] for row in self._pages(query, 1, self._epoch()))
+
+    def recollected(self, paths: Iterable[bytes], said: Iterable[Said]) -> None:
+        """Note again what files say that identifies, which others knew when they were written."""
+        collected = self._epoch()
+        with self._transaction():
+            self._db.executemany("UPDATE file SET collected = ?2 WHERE path = ?1", [(it, collected) for it in paths])
+            self._db.executemany(
+                "INSERT INTO identity VALUES (?, ?, ?, 0) ON CONFLICT (grp, kind, text) DO UPDATE SET fresh = 0", said
+            )
+
+    def reopen_outgrown(self) -> int:
+        """Let files be done again that were written before something was known of their groups; how many."""
+        fresh = "SELECT grp FROM identity WHERE fresh"
+        with self._transaction():
+            outgrown = self._db.execute(
+                f"UPDATE file SET {_CLEARED} WHERE status = 'written' AND (patient IN ({fresh}) OR study IN ({fresh}))"
+            ).rowcount
+            self._db.execute("UPDATE identity SET fresh = 0 WHERE fresh")
+        return outgrown
+
+    def known_in(self, groups: Sequence[str]) -> list[Said]:
+        """What is known in these groups that identifies, in order."""
+        query = "SELECT grp, kind, text FROM identity WHERE grp = ? ORDER BY kind, text"
+        return [row for group in sorted(groups) for row in self._db.execute(query, (group,))]
+
+    def forget_identity(self) -> None:
+        """Forget what identifies; its bytes are overwritten."""
+        if self._db.execute("SELECT 1 FROM identity LIMIT 1").fetchone() is None:
+            return
+        with self._transaction():
+            self._db.execute("DELETE FROM identity")
+            self._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (_EPOCH, b"%d" % (self._epoch() + 1)))
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _epoch(self) -> int:
+        """How often what identifies was forgotten."""
+        return int(self.remembered(_EPOCH) or b"0")
 
     def coverage(self, start: int) -> Coverage:
         """What a list says of all files, by the marks that begin at this byte."""
@@ -236,8 +313,8 @@ class Ledger:
     def todo(self) -> Iterator[Todo]:
         """The files to be done, scope by scope."""
         query = (
-            "SELECT scope, path, size, name FROM file WHERE status IS NULL AND (scope, path) > (?, ?) "
-            "ORDER BY scope, path"
+            "SELECT scope, path, size, name, patient, study FROM file "
+            "WHERE status IS NULL AND (scope, path) > (?, ?) ORDER BY scope, path"
         )
         return (Todo(*row) for row in self._pages(query, 2))
 
@@ -321,13 +398,18 @@ class Ledger:
         condition = "status IS NULL AND scope IS NULL" if unprobed else "status IS NULL"
         return int(self._db.execute(f"SELECT COUNT(*) FROM file WHERE {condition}").fetchone()[0])
 
-    def _pages(self, query: str, keys: int) -> Iterator[tuple[Any, ...]]:
+    def count_uncollected(self) -> int:
+        """How many files `uncollected` yields."""
+        query = f"SELECT COUNT(*) FROM file WHERE {_UNCOLLECTED}"
+        return int(self._db.execute(query, (self._epoch(),)).fetchone()[0])
+
+    def _pages(self, query: str, keys: int, *before: Any) -> Iterator[tuple[Any, ...]]:
         """Rows of a query in portions, so that memory stays flat and the table may be written to meanwhile.
 
-        The first `keys` columns are the order; the query takes the last row's as its parameters.
+        The first `keys` columns are the order; the query takes the last row's as its parameters, behind those `before`.
         """
         last: tuple[Any, ...] = (b"",) if keys == 1 else ("", b"")
-        while rows := self._db.execute(f"{query} LIMIT {_PAGE}", last).fetchall():
+        while rows := self._db.execute(f"{query} LIMIT {_PAGE}", (*before, *last)).fetchall():
             yield from rows
             last = rows[-1][:keys]
 

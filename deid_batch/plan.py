@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from typing import TypeVar
 
@@ -21,6 +21,10 @@ class Job:
     paths: tuple[bytes, ...]
     size: int = 0
     names: tuple[tuple[bytes, bytes], ...] = ()
+    groups: tuple[str, ...] = ()
+    """The groups of patients and studies that the files belong to."""
+    known: bytes = field(default=b"", repr=False)
+    """What is known in these groups that identifies, sealed."""
 
 
 def cut_into_jobs(files: Iterable[Todo], max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES) -> Iterator[Job]:
@@ -44,14 +48,15 @@ def cut_into_jobs(files: Iterable[Todo], max_files: int = MAX_FILES, max_bytes: 
 
 def _job(files: Sequence[Todo], size: int) -> Job:
     names = tuple((todo.path, todo.name) for todo in files if todo.name)
-    return Job(tuple(todo.path for todo in files), size, names)
+    groups = {group for todo in files for group in (todo.patient, todo.study) if group}
+    return Job(tuple(todo.path for todo in files), size, names, tuple(sorted(groups)))
 
 
 def single_jobs(job: Job) -> Iterator[Job]:
     """A job's files, each in a job of its own."""
     names = dict(job.names)
     for path in job.paths:
-        yield Job((path,), names=((path, names[path]),) if path in names else ())
+        yield replace(job, paths=(path,), size=0, names=((path, names[path]),) if path in names else ())
 
 
 def portions(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:

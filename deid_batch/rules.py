@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from deid_batch import dictionary
 from deid_batch.conditions import Condition, Values, all_hold
+from deid_batch.known import Identity
 from deid_batch.methods import Instance, Method
 from deid_batch.methods.mapping import Lookup, Mapped
 from deid_batch.selectors import (
@@ -77,6 +78,10 @@ class RuleSet:
     """Decides what no rule but a default one matches."""
     lookups: tuple[Lookup, ...] = ()
     """What the lists of the user's are asked for; rules with `Mapped` put their answers in place."""
+    identifiers: frozenset[Identity] = field(default=frozenset(), repr=False)
+    """What the user says that identifies, in all files."""
+    takes_common_words: bool = False
+    """Whether short and common words are names without other evidence."""
 
     def decide(
         self, tag: int, vr: str, creator: str | None, path: tuple[int, ...] = (), variant: Variant = ()

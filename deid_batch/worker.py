@@ -6,6 +6,7 @@ import ctypes
 import errno
 import faulthandler
 import gc
+import json
 import os
 import re
 import resource
@@ -20,10 +21,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from deid_batch import dicomfile, dictionary
+from deid_batch import crypto, dicomfile, dictionary
 from deid_batch.audit import COLUMNS, TIME_FORMAT, shown_path
 from deid_batch.engine import CompiledRules
 from deid_batch.errors import FileError, OutputError, Unreadable
+from deid_batch.identity import Groups, groups_of
+from deid_batch.known import Identity, Known
+from deid_batch.ledger import Said, Scoped
+from deid_batch.methods import Instance
 from deid_batch.methods.base import COLUMNS as COUNT_COLUMNS
 from deid_batch.plan import Job
 from deid_batch.rules import RuleSet
@@ -72,6 +77,8 @@ class Setting:
     rules: RuleSet = field(repr=False)
     out_identity: tuple[int, int] = (0, 0)
     """Device and inode of OUT, by which one that has vanished, or was put in its place, is told."""
+    group_key: bytes = field(default=b"", repr=False)
+    """What names groups of files, and seals what is known in them: another one in each work directory."""
     strict: bool = False
     dry_run: bool = False
     file_timeout: float = 0.0
@@ -90,9 +97,11 @@ class JobResult:
     """What became of the files of a job: for each its path and audit row; `fault` says why the machine gave up."""
 
     rows: list[tuple[bytes, Row]] = field(default_factory=list)
-    scopes: list[tuple[bytes, str]] = field(default_factory=list)
+    scopes: list[Scoped] = field(default_factory=list)
     lookups: list[tuple[bytes, bytes]] = field(default_factory=list)
     """What lists say of each file."""
+    said: bytes = field(default=b"", repr=False)
+    """What the files say that identifies, sealed."""
     hits: Counter[int] = field(default_factory=Counter)
     size: int = 0
     fault: str = ""
@@ -108,6 +117,38 @@ def _checker(setting: Setting) -> Checker | None:
     return Checker(Promises(setting.rules, setting.false_alarms))
 
 
+class Acquaintance:
+    """What a job knows of the patients and studies of its files."""
+
+    def __init__(self, known: bytes, key: bytes, compiled: CompiledRules) -> None:
+        self._key, self._compiled = key, compiled
+        self._said: dict[str, set[Identity]] = {}
+        for group, kind, text in unsealed(key, known):
+            self._said.setdefault(group, set()).add(Identity(kind, text))  # type: ignore[arg-type]
+        self._known: dict[Groups, Known] = {}
+
+    def __call__(self, instance: Instance) -> Known | None:
+        """What is known of an instance; None where it can't tell its groups, or has others than it had before."""
+        groups = groups_of(instance, self._key)
+        names = [group for group in groups if group]
+        if not names or not self._said.keys() >= set(names):
+            return None
+        known = self._known.get(groups)
+        if known is None:
+            known = self._known[groups] = self._compiled.known(set().union(*(self._said[name] for name in names)))
+        return known
+
+
+def sealed(key: bytes, said: Iterable[Said]) -> bytes:
+    """What identifies, for the way between processes: only who has the key can read it."""
+    return crypto.seal(key, json.dumps(sorted(said)).encode()) if said else b""
+
+
+def unsealed(key: bytes, known: bytes) -> list[Said]:
+    """What `sealed` was given."""
+    return [(group, kind, text) for group, kind, text in json.loads(crypto.opened(key, known))] if known else []
+
+
 class Worker:
     """What one process needs to do jobs."""
 
@@ -121,20 +162,25 @@ class Worker:
     def probe(self, job: Job) -> JobResult:
         """Take a first look at files: the scope of each, or the row of one that can't be done."""
         result = JobResult(size=job.size)
+        said: set[Said] = set()
         for path in job.paths:
             began = time.monotonic()
             try:
                 with self._timed():
-                    instance = dicomfile.probe(self._setting.file(path), self._setting.rules)
+                    found = dicomfile.probe(self._setting.file(path), self._setting.rules)
             except Exception as error:  # the rim: whatever goes wrong with a file is a row
                 result.fault = _machine_fault(error)
                 if result.fault:
                     break
                 result.rows.append((path, failure_row(path, error, time.monotonic() - began)))
             else:
-                result.scopes.append((path, self._compiled.scope_id(instance)))
+                instance = found.instance
+                groups = groups_of(instance, self._setting.group_key)
+                result.scopes.append(Scoped(path, self._compiled.scope_id(instance), *groups))
+                said.update((group, *identity) for group in groups if group for identity in found.said)
                 if instance.origins:
                     result.lookups.append((path, self._marked(instance.origins)))
+        result.said = sealed(self._setting.group_key, said)
         return result
 
     def _marked(self, origins: tuple[str, ...]) -> bytes:
@@ -146,6 +192,7 @@ class Worker:
     def deidentify(self, job: Job) -> JobResult:
         """De-identify files: written one by one; synced together and renamed while the next ones are written."""
         result = JobResult(size=job.size)
+        acquaintance = Acquaintance(job.known, self._setting.group_key, self._compiled)
         prepared: list[Prepared] = []
         waiting = 0
         names = dict(job.names)
@@ -155,7 +202,7 @@ class Worker:
                 began = time.monotonic()
                 try:
                     with self._timed():
-                        temporary, rewritten = self._prepare(path, names.get(path, path))
+                        temporary, rewritten = self._prepare(path, names.get(path, path), acquaintance)
                 except Exception as error:  # the rim: whatever goes wrong with a file is a row
                     result.fault = _machine_fault(error)
                     if result.fault:
@@ -192,7 +239,7 @@ class Worker:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def _prepare(self, path: bytes, name: bytes) -> tuple[bytes, dicomfile.Rewritten]:
+    def _prepare(self, path: bytes, name: bytes, acquaintance: Acquaintance) -> tuple[bytes, dicomfile.Rewritten]:
         """Write the de-identified form of a file to a temporary one, and look for leaks in it if asked to."""
         self._number += 1
         temporary = os.path.join(self._setting.temporary, b"%s-%d" % (self._prefix, self._number))
@@ -201,8 +248,8 @@ class Worker:
         except OSError as error:
             raise OutputError(error.errno, os.strerror(error.errno or 0)) from None
         try:
-            source = self._setting.file(path)
-            rewritten = dicomfile.rewrite(source, dicomfile.FileSink(descriptor), self._compiled)
+            source, sink = self._setting.file(path), dicomfile.FileSink(descriptor)
+            rewritten = dicomfile.rewrite(source, sink, self._compiled, acquaintance=acquaintance)
             if self._checker is not None:
                 self._checker.refuse_leaks(source, temporary, os.fsdecode(name))
             return temporary, rewritten

@@ -12,7 +12,7 @@ PACKAGE = Path(deid_batch.__file__).parent
 FLOORS = [
     {"errors"},
     {"wire", "crypto", "dictionary", "filemeta", "values"},
-    {"conditions", "selectors", "rules", "methods", "plans", "profiles"},
+    {"conditions", "selectors", "rules", "known", "methods", "plans", "profiles"},
     {"config"},
     {"engine", "frames", "identity", "replay", "layouts"},
     {"oddfile", "dicomfile"},
@@ -24,6 +24,7 @@ FLOORS = [
 ]
 """The rooms, ground to roof; a name stands for a module or for a folder of modules."""
 ROOMS = {
+    "ahocorasick": {"known.matching"},
     "cryptography": {"crypto"},
     "lark": {"config.jsonc"},
     "pydantic": {"config.settings", "config.schema"},
