@@ -21,12 +21,14 @@ from deid_batch.config import Config
 from deid_batch.errors import FileError, Skipped, StoppedEarly, UsageError
 from deid_batch.fileset import UNFINISHED, FileSet
 from deid_batch.ledger import Fault, Found, Ledger, Outcome
+from deid_batch.names import Names
 from deid_batch.plan import Job, cut_into_jobs, portions
 from deid_batch.pool import Pool, local_pool, run_jobs
 from deid_batch.progress import Progress
 from deid_batch.rules import RuleSet
 from deid_batch.scan import Passed, find_files
 from deid_batch.worker import MACHINE_FAULTS, JobResult, Setting, failure_row, sealed, unsealed
+from deid_batch.workspace import unlink_in
 
 _PROBES_A_JOB = 256
 _FOUND_A_TRANSACTION = 4096
@@ -52,6 +54,7 @@ class Options:
     verify: bool = False
     """Whether each output is looked through for leaks before it appears."""
     dicomdir: bool = False
+    names: Names = "mirror"
     scheduler: str = ""
     """The address of a Dask scheduler whose workers do the jobs; "" for processes of this machine."""
 
@@ -136,6 +139,7 @@ def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
             file_timeout=options.file_timeout,
             verify=options.verify,
             false_alarms=config.false_alarms,
+            names=options.names,
         )
         run = _Run(options, setting, ledger, audit, progress, summary)
         with run.signals_heeded(), _pool(options, setting, work) as pool:
@@ -169,6 +173,7 @@ class _Run:
         unprobed = map(Job, portions(self._ledger.unprobed(), _PROBES_A_JOB))
         self._work_through(pool, "scan", "probe", unprobed, self._ledger.remaining(unprobed=True))
         if self._goes_on():
+            self._judge_copies()
             self._progress.tell(*self._coverage())
         self._get_acquainted(pool)
         todo = map(self._informed, cut_into_jobs(self._ledger.todo()))
@@ -179,6 +184,13 @@ class _Run:
         self._file_set.withdraw_stale()
         if self._options.dicomdir and not self._options.dry_run:
             self._summary.dicomdir = self._renew_dicomdir()
+
+    def _judge_copies(self) -> None:
+        """Of files with one SOP Instance UID the first by path has the plain name, whenever the others came."""
+        copies = self._ledger.misjudged_copies()
+        if copies:
+            self._remove_outputs(map(self._ledger.output_of, filter(self._ledger.is_written, copies)), prune=True)
+            self._ledger.rejudge_copies(copies)
 
     def _coverage(self) -> Iterator[str]:
         """What each list of the config's knows of the files, as lines without values."""
@@ -239,7 +251,7 @@ class _Run:
             changed = self._ledger.changed(found)
             stale = filter(self._ledger.is_written, (file.path for file in changed))
             self._remove_outputs(map(self._ledger.output_of, stale))
-            self._ledger.found(run, found, changed)
+            self._ledger.found(run, found, changed, b"" if self._options.names == "uid" else None)
             passed += [(e.path, failure_row(e.path, _reason_of(e))) for e in portion if isinstance(e, Passed)]
         self._summary.gone = self._ledger.finish_scan(run)
         self._ledger.reopen(path for path, name, size in self._ledger.written() if self._size_in_out(name) != size)
@@ -269,10 +281,13 @@ class _Run:
         except OSError:
             return -1
 
-    def _remove_outputs(self, names: Iterable[bytes]) -> None:
-        """Take away what was made of inputs that are not what they were, or can't be de-identified any more."""
+    def _remove_outputs(self, names: Iterable[bytes], *, prune: bool = False) -> None:
+        """Take away what was made of inputs that are not what they were, or can't be de-identified any more.
+
+        `prune`: folders that are empty then go as well, as they may while no worker needs them.
+        """
         if not self._options.dry_run:
-            _unlink_in(self._setting.out, names)
+            unlink_in(self._setting.out, names, prune=prune)
 
     def _work_through(self, pool: Pool, name: str, task: str, jobs: Iterable[Job], files: int) -> None:
         """Have jobs over so many files done, and note their results as they come."""
@@ -280,7 +295,7 @@ class _Run:
             for job, answer in run_jobs(pool, task, jobs, self._goes_on):
                 result = answer or JobResult([(path, failure_row(path, _KILLED)) for path in job.paths])
                 said = unsealed(self._setting.group_key, result.said)
-                self._ledger.probed(result.scopes, result.lookups, said)
+                self._ledger.probed(result.scopes, result.lookups, said, result.instances)
                 failures = self._record(result)
                 advance(len(job.paths), result.size, failures)
                 if task == "deidentify":
@@ -296,7 +311,7 @@ class _Run:
 
     def _note(self, result: JobResult) -> int:
         """Note what became of files; how many failed. Too many failures, or a fault of the machine, end the run."""
-        self._ledger.done(result.rows, result.hits)
+        self._ledger.done(result.rows, result.hits, result.names)
         failures = sum(row[1] == "failed" for _, row in result.rows)
         self._failures += failures
         limit = self._options.max_failures
@@ -390,6 +405,7 @@ def _marks(options: Options, rules: RuleSet) -> dict[str, bytes]:
         "version": __version__.encode(),
         "validate-output": str(options.strict).encode(),
         "verify": str(options.verify).encode(),
+        "names": options.names.encode(),
     }
 
 
@@ -414,18 +430,11 @@ def _check_agreement(marks: Mapping[str, bytes], options: Options, ledger: Ledge
     """Refuse to mix two runs in one OUT; with `overwrite`, clear away what the earlier one wrote."""
     earlier = {name: ledger.remembered(name) for name in marks}
     if options.overwrite:
-        _unlink_in(os.fsencode(options.out), (name for _, name, _ in ledger.written()))
+        unlink_in(os.fsencode(options.out), (name for _, name, _ in ledger.written()), prune=True)
         ledger.clear()
     elif differing := [name for name, mark in marks.items() if earlier[name] not in (None, mark)]:
         what = ", ".join(differing)
         raise UsageError(f"OUT was begun with a different {what}; use the same again, another OUT, or --overwrite")
-
-
-def _unlink_in(out: bytes, names: Iterable[bytes]) -> None:
-    for name in names:
-        output = os.path.join(out, name)
-        if name and os.path.isfile(output):
-            os.unlink(output)
 
 
 @contextmanager
@@ -445,7 +454,7 @@ def _area(work: str, out: str, ledger: Ledger, summary: Summary) -> Iterator[str
 
 def _take_back_unnoted(work: str, out: str, ledger: Ledger) -> None:
     unnoted = (name for name in workspace.intended_names(work, out) if not ledger.is_output(name))
-    _unlink_in(os.fsencode(out), unnoted)
+    unlink_in(os.fsencode(out), unnoted, prune=True)
 
 
 @contextmanager

@@ -30,6 +30,7 @@ _CONFIG_HELP = "A config file, or the name of a shipped config."
 _DEMO_CONFIG = "seed-sample"
 _DEFAULT_CONFIG = "basic"
 Backend = Literal["loky", "dask"]
+Names = Literal["mirror", "uid"]
 _WORK = typer.Option(
     "--work", help="State of the run: ledger, keys, audit log.  [default: OUT.deid]", show_default=False
 )
@@ -107,6 +108,9 @@ def run(
     dicomdir: Annotated[
         bool, typer.Option("--dicomdir", help="Write a DICOMDIR of what OUT holds, once everything is done.")
     ] = False,
+    names: Annotated[
+        Names, typer.Option(help="What outputs are called: as in SOURCE, or by their new identity.")
+    ] = "mirror",
     backend: Annotated[Backend, typer.Option(help="Who does the work: processes here, or a Dask cluster.")] = "loky",
     scheduler: Annotated[
         str, typer.Option(metavar="ADDRESS", help="The Dask scheduler, such as tcp://host:8786.")
@@ -137,6 +141,7 @@ def run(
         verify_outputs=verify_outputs,
         verify=verify,
         dicomdir=dicomdir,
+        names=names,
         scheduler=scheduler,
     )
     with _errors_told():

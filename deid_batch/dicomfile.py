@@ -12,17 +12,16 @@ import os
 import re
 import stat
 import zlib
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from deid_batch import filemeta
 from deid_batch.conditions import Values
 from deid_batch.engine import CompiledRules, Walk
-from deid_batch.errors import FileError, NeedMore, OddEncoding, OutputError, SetAside, Skipped, Unreadable
+from deid_batch.errors import FileError, NeedMore, OddEncoding, SetAside, Skipped, Unreadable
 from deid_batch.filemeta import FileMeta
 from deid_batch.frames import Tail, Touch
 from deid_batch.identity import read_instance
@@ -30,6 +29,7 @@ from deid_batch.known import Identity, Known
 from deid_batch.known.collect import identities_of, skim
 from deid_batch.methods import Instance
 from deid_batch.rules import RuleSet
+from deid_batch.sinks import MemorySink, Sink, Source
 from deid_batch.values import uids
 from deid_batch.wire import PIXEL_DATA, SEQUENCE_DELIMITATION, UNDEFINED, Encoding, read_header, read_item, tag_name
 
@@ -38,10 +38,8 @@ MAX_HEAD = 256 << 20
 _WIDEST_FIRST_WINDOW = 1 << 20
 """A window that one file needed is what the next one begins with, up to this."""
 _PROBE_WINDOW = 8 << 10
-_BLOCK = 512 << 10
 _DEFLATED_BLOCK = 16 << 10
 """What is inflated at a time: it can't become more than 17 MB."""
-Bytes = bytes | memoryview
 
 _DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 _TRANSFER_SYNTAX = re.compile(r"1\.2\.840\.10008\.1\.2(\.\d{1,3}){0,3}", re.ASCII)
@@ -53,8 +51,9 @@ class Rewritten:
 
     bytes_in: int
     bytes_out: int
-    sha256: str
+    digest: hashlib._Hash = field(repr=False)
     sop_class_uid: str
+    sop_instance_uid: str
     transfer_syntax_uid: str
     scope_id: str
     counts: Counter[str]
@@ -62,26 +61,17 @@ class Rewritten:
     warnings: int
     detail: str = ""
 
+    @property
+    def sha256(self) -> str:
+        """The digest of what was written; with a `FileSink`, once its hasher is flushed."""
+        return self.digest.hexdigest()
+
 
 class Probed(NamedTuple):
     """What a first look at a file finds: its identity, and what it says that identifies anybody."""
 
     instance: Instance
     said: frozenset[Identity]
-
-
-class Source(Protocol):
-    """Bytes by position."""
-
-    size: int
-
-    def read(self, start: int, count: int) -> bytes:
-        """`count` bytes from `start`, fewer at the end."""
-        ...
-
-    def read_into(self, buffer: memoryview, start: int) -> int:
-        """Fill the buffer with bytes from `start`; how many there were, 0 at the end."""
-        ...
 
 
 class _File:
@@ -105,8 +95,9 @@ class _File:
     def read(self, start: int, count: int) -> bytes:
         if self._last[:2] == (start, count):
             return self._last[2]
-        data = os.pread(self._fd, count, start)
-        while len(data) < count and (more := os.pread(self._fd, count - len(data), start + len(data))):
+        stop = min(start + count, self.size)
+        data = os.pread(self._fd, max(stop - start, 0), start)
+        while start + len(data) < stop and (more := os.pread(self._fd, stop - start - len(data), start + len(data))):
             data += more
         self._last = (start, count, data)
         return data
@@ -134,97 +125,6 @@ class _Memory:
         block = self._data[start : start + len(buffer)]
         buffer[: len(block)] = block
         return len(block)
-
-
-class Sink(ABC):
-    """Where a file goes: written in order, with its length and digest; deflated from a point on, if so begun."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget all that was written."""
-        self.clear()
-        self.written = 0
-        self.digest = hashlib.sha256()
-        self._deflate: zlib._Compress | None = None
-
-    def begin_deflate(self) -> None:
-        """Deflate what is written from now on. (PS3.5 A.5)"""
-        self._deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-
-    def write(self, data: Bytes) -> None:
-        """Add bytes at the end."""
-        self._put(self._deflate.compress(data) if self._deflate else data)
-
-    def finish(self) -> None:
-        """Write what is left, at even length. (PS3.5 A.5)"""
-        if self._deflate:
-            self._put(self._deflate.flush())
-            self._put(b"\0" * (self.written % 2))
-
-    def splice(self, source: Source, start: int, stop: int) -> None:
-        """Copy bytes from the source as they are."""
-        buffer = memoryview(bytearray(min(_BLOCK, stop - start)))
-        while start < stop:
-            count = source.read_into(buffer[: stop - start], start)
-            if not count:
-                raise FileError("changed", "the file became shorter while it was read")
-            self.write(buffer[:count])
-            start += count
-
-    def _put(self, data: Bytes) -> None:
-        self.digest.update(data)
-        self.put(data)
-        self.written += len(data)
-
-    @abstractmethod
-    def put(self, data: Bytes) -> None:
-        """Take bytes in."""
-
-    @abstractmethod
-    def clear(self) -> None:
-        """Lose all bytes."""
-
-
-class FileSink(Sink):
-    """An open file."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        super().__init__()
-
-    def put(self, data: Bytes) -> None:
-        view = memoryview(data)
-        try:
-            while view:
-                view = view[os.write(self._descriptor, view) :]
-        except OSError as error:
-            raise OutputError(error.errno, os.strerror(error.errno or 0)) from None
-
-    def clear(self) -> None:
-        os.ftruncate(self._descriptor, 0)
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-
-
-class MemorySink(Sink):
-    """Bytes in memory."""
-
-    def put(self, data: Bytes) -> None:
-        self.data += data
-
-    def clear(self) -> None:
-        self.data = bytearray()
-
-
-class NoSink(Sink):
-    """Nothing is kept."""
-
-    def put(self, data: Bytes) -> None:
-        pass
-
-    def clear(self) -> None:
-        pass
 
 
 def probe(path: str | bytes, rules: RuleSet | None = None) -> Probed:
@@ -279,6 +179,12 @@ def _skim(source: Source, pos: int, encoding: Encoding, found: dict[int, bytes])
         if pos + 12 > len(data) and base + len(data) == source.size:
             break
         base, pos = base + pos, 0
+
+
+def identity_of(path: str | bytes) -> Instance:
+    """The identity that a file has, whatever of it is missing."""
+    with _File(path) as file:
+        return _identified(*_opened(file, _PROBE_WINDOW), _PROBE_WINDOW, whole=False)[0]
 
 
 def _behind_pixels(source: Source, base: int, data: bytes, pos: int, encoding: Encoding) -> int:
@@ -368,8 +274,13 @@ def _identified(
     window: int,
     compiled: CompiledRules | None = None,
     also: frozenset[int] = frozenset(),
+    *,
+    whole: bool = True,
 ) -> tuple[Instance, dict[int, Values], Encoding]:
-    """(identity, values of the attributes in conditions, encoding); the window grows until they are in it."""
+    """(identity, values of the attributes in conditions, encoding); the window grows until they are in it.
+
+    `whole`: a file without SOP Class UID and SOP Instance UID raises FileError.
+    """
     also = compiled.rules.condition_tags if compiled else also
     while True:
         data = source.read(0, window)
@@ -381,7 +292,7 @@ def _identified(
         except NeedMore as need:
             window = _wider(window, source, need)
             continue
-        if not (uids.is_uid(instance.sop_class_uid) and instance.sop_instance_uid):
+        if whole and not (uids.is_uid(instance.sop_class_uid) and instance.sop_instance_uid):
             raise FileError("no-sop-uid", "SOP Class UID or SOP Instance UID is missing, or no UID")
         return instance, values, encoding
 
@@ -429,8 +340,9 @@ def _deidentified(
     return Rewritten(
         bytes_in=bytes_in,
         bytes_out=sink.written,
-        sha256=sink.digest.hexdigest(),
+        digest=sink.digest,
         sop_class_uid=walk.sop_class_uid,
+        sop_instance_uid=walk.sop_instance_uid,
         transfer_syntax_uid=syntax,
         scope_id=compiled.scope_id(instance),
         counts=walk.counts,

@@ -23,6 +23,7 @@ Fault = sqlite3.DatabaseError
 """What any method raises where the file can't be read or written."""
 _COUNTED = COLUMNS[COLUMNS.index("kept") : -1]
 _CLEARED = ", ".join(f'"{column}" = NULL' for column in COLUMNS)
+_UNKNOWN = "scope = NULL, patient = NULL, study = NULL, lookups = NULL, instance = NULL, is_copy = 0"
 _PAGE = 10_000
 _EPOCH = "identity epoch"
 _TO_DO = "FROM file WHERE status IS NULL AND"
@@ -35,13 +36,15 @@ CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WI
 CREATE TABLE IF NOT EXISTS rule (number INTEGER PRIMARY KEY, hits INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS file (
     path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, run INTEGER NOT NULL,
-    name BLOB, scope TEXT, patient TEXT, study TEXT, collected INTEGER, lookups BLOB,
+    name BLOB, instance BLOB, is_copy INTEGER NOT NULL DEFAULT 0,
+    scope TEXT, patient TEXT, study TEXT, collected INTEGER, lookups BLOB,
     {", ".join(f'"{column}"' for column in COLUMNS)}
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS identity (
     grp TEXT NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL, fresh INTEGER NOT NULL, PRIMARY KEY (grp, kind, text)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS todo ON file (scope, path) WHERE status IS NULL;
+CREATE INDEX IF NOT EXISTS twins ON file (instance, path) WHERE instance IS NOT NULL;
 CREATE INDEX IF NOT EXISTS named ON file (name) WHERE name IS NOT NULL;
 """
 """`name` is the output's path from OUT: NULL where it is that of the file, empty where it is not known yet."""
@@ -82,6 +85,7 @@ class Todo(NamedTuple):
     name: bytes | None = None
     patient: str = ""
     study: str = ""
+    is_copy: bool = False
 
 
 Said = tuple[str, str, str]
@@ -176,8 +180,7 @@ class Ledger:
                 [(*file, run, name) for file in files],
             )
             self._db.executemany(
-                "UPDATE file SET size = ?2, mtime_ns = ?3, name = ?4, scope = NULL, patient = NULL, study = NULL, "
-                f"{_CLEARED} WHERE path = ?1",
+                f"UPDATE file SET size = ?2, mtime_ns = ?3, name = ?4, {_UNKNOWN}, {_CLEARED} WHERE path = ?1",
                 [(*file, name) for file in changed],
             )
 
@@ -245,9 +248,13 @@ class Ledger:
         return (row[0] for row in self._pages(query, 1))
 
     def probed(
-        self, scopes: Iterable[Scoped], lookups: Iterable[tuple[bytes, bytes]] = (), said: Iterable[Said] = ()
+        self,
+        scopes: Iterable[Scoped],
+        lookups: Iterable[tuple[bytes, bytes]] = (),
+        said: Iterable[Said] = (),
+        instances: Iterable[tuple[bytes, bytes]] = (),
     ) -> None:
-        """Note the scopes and groups of files, the marks of what lists say of them, and what in them identifies."""
+        """Note the scopes and groups of files, what in them identifies, and what lists and twins are told by."""
         collected = self._epoch()
         with self._transaction():
             self._db.executemany(
@@ -255,6 +262,7 @@ class Ledger:
                 [(*scoped, collected) for scoped in scopes],
             )
             self._db.executemany("UPDATE file SET lookups = ?2 WHERE path = ?1", lookups)
+            self._db.executemany("UPDATE file SET instance = ?2 WHERE path = ?1", instances)
             self._db.executemany("INSERT OR IGNORE INTO identity VALUES (?, ?, ?, 1)", said)
 
     def uncollected(self) -> Iterator[bytes]:
@@ -299,6 +307,21 @@ class Ledger:
         """How often what identifies was forgotten."""
         return int(self.remembered(_EPOCH) or b"0")
 
+    def misjudged_copies(self) -> list[bytes]:
+        """Files of which it has changed whether one of their SOP Instance UID comes before them."""
+        query = (
+            "SELECT path FROM file AS this WHERE instance IS NOT NULL AND is_copy != EXISTS "
+            "(SELECT 1 FROM file WHERE instance = this.instance AND path < this.path) ORDER BY path"
+        )
+        return [row[0] for row in self._db.execute(query)]
+
+    def rejudge_copies(self, paths: Iterable[bytes]) -> None:
+        """Let these files be copies if they were none, and the other way round; they are done again."""
+        with self._transaction():
+            self._db.executemany(
+                f"UPDATE file SET is_copy = NOT is_copy, {_CLEARED} WHERE path = ?", [(path,) for path in paths]
+            )
+
     def coverage(self, start: int) -> Coverage:
         """What a list says of all files, by the marks that begin at this byte."""
         query = (
@@ -313,7 +336,7 @@ class Ledger:
     def todo(self) -> Iterator[Todo]:
         """The files to be done, scope by scope."""
         query = (
-            "SELECT scope, path, size, name, patient, study FROM file "
+            "SELECT scope, path, size, name, patient, study, is_copy FROM file "
             "WHERE status IS NULL AND (scope, path) > (?, ?) ORDER BY scope, path"
         )
         return (Todo(*row) for row in self._pages(query, 2))
@@ -331,7 +354,7 @@ class Ledger:
             self._db.executemany(
                 "INSERT INTO rule VALUES (?1, ?2) ON CONFLICT (number) DO UPDATE SET hits = hits + ?2", hits.items()
             )
-            self._db.executemany("UPDATE file SET name = ?2 WHERE path = ?1", names)
+            self._db.executemany("UPDATE file SET name = ?2 WHERE path = ?1 AND status = 'written'", names)
 
     def rows(self) -> Iterator[tuple[object, ...]]:
         """The audit rows of all files that are done."""

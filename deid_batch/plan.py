@@ -16,11 +16,15 @@ MAX_BYTES = 512 << 20
 
 @dataclass(frozen=True)
 class Job:
-    """Files that one worker does in one go; `names` are (path, its output's) where these differ."""
+    """Files that one worker does in one go; `names` are (path, its output's) where these differ.
+
+    `copies` are those paths whose SOP Instance UID another file has too.
+    """
 
     paths: tuple[bytes, ...]
     size: int = 0
     names: tuple[tuple[bytes, bytes], ...] = ()
+    copies: tuple[bytes, ...] = ()
     groups: tuple[str, ...] = ()
     """The groups of patients and studies that the files belong to."""
     known: bytes = field(default=b"", repr=False)
@@ -48,15 +52,17 @@ def cut_into_jobs(files: Iterable[Todo], max_files: int = MAX_FILES, max_bytes: 
 
 def _job(files: Sequence[Todo], size: int) -> Job:
     names = tuple((todo.path, todo.name) for todo in files if todo.name)
+    copies = tuple(todo.path for todo in files if todo.is_copy)
     groups = {group for todo in files for group in (todo.patient, todo.study) if group}
-    return Job(tuple(todo.path for todo in files), size, names, tuple(sorted(groups)))
+    return Job(tuple(todo.path for todo in files), size, names, copies, tuple(sorted(groups)))
 
 
 def single_jobs(job: Job) -> Iterator[Job]:
     """A job's files, each in a job of its own."""
-    names = dict(job.names)
     for path in job.paths:
-        yield replace(job, paths=(path,), size=0, names=((path, names[path]),) if path in names else ())
+        names = tuple(pair for pair in job.names if pair[0] == path)
+        copies = tuple(copy for copy in job.copies if copy == path)
+        yield replace(job, paths=(path,), size=0, names=names, copies=copies)
 
 
 def portions(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:

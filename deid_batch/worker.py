@@ -18,11 +18,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from deid_batch import crypto, dicomfile, dictionary
+from deid_batch import crypto, dicomfile, dictionary, names
 from deid_batch.audit import COLUMNS, TIME_FORMAT, shown_path
+from deid_batch.digests import Hasher
 from deid_batch.engine import CompiledRules
 from deid_batch.errors import FileError, OutputError, Unreadable
 from deid_batch.identity import Groups, groups_of
@@ -32,6 +33,7 @@ from deid_batch.methods import Instance
 from deid_batch.methods.base import COLUMNS as COUNT_COLUMNS
 from deid_batch.plan import Job
 from deid_batch.rules import RuleSet
+from deid_batch.sinks import FileSink
 from deid_batch.workspace import INTENDED
 
 if TYPE_CHECKING:
@@ -47,7 +49,8 @@ class Prepared(NamedTuple):
     path: bytes
     name: bytes
     temporary: bytes
-    row: Row
+    rewritten: dicomfile.Rewritten
+    seconds: float
 
 
 _BAD_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOENT})
@@ -86,6 +89,8 @@ class Setting:
     verify: bool = False
     """Whether each output is looked through for leaks before it appears."""
     false_alarms: tuple[Ignored, ...] = ()
+    names: names.Names = "mirror"
+    """What outputs are called: as their files in SOURCE, or as their own identity says."""
 
     def file(self, path: bytes) -> bytes:
         """Where a file of SOURCE stands; SOURCE may be the file itself."""
@@ -100,6 +105,10 @@ class JobResult:
     scopes: list[Scoped] = field(default_factory=list)
     lookups: list[tuple[bytes, bytes]] = field(default_factory=list)
     """What lists say of each file."""
+    instances: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """Marks of SOP Instance UIDs, where names are made of these."""
+    names: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """Paths of outputs that are not known from the job."""
     said: bytes = field(default=b"", repr=False)
     """What the files say that identifies, sealed."""
     hits: Counter[int] = field(default_factory=Counter)
@@ -156,6 +165,8 @@ class Worker:
         self._setting = setting
         self._compiled = CompiledRules(setting.rules, strict=setting.strict)
         self._checker = _checker(setting)
+        self._all_copies = names.may_merge(setting.rules)
+        self._hasher = Hasher()
         self._number = 0
         self._prefix = secrets.token_hex(8).encode()
 
@@ -178,6 +189,8 @@ class Worker:
                 groups = groups_of(instance, self._setting.group_key)
                 result.scopes.append(Scoped(path, self._compiled.scope_id(instance), *groups))
                 said.update((group, *identity) for group in groups if group for identity in found.said)
+                if self._setting.names == "uid":
+                    result.instances.append((path, names.mark_of(instance, self._setting.rules.uid_key)))
                 if instance.origins:
                     result.lookups.append((path, self._marked(instance.origins)))
         result.said = sealed(self._setting.group_key, said)
@@ -195,14 +208,15 @@ class Worker:
         acquaintance = Acquaintance(job.known, self._setting.group_key, self._compiled)
         prepared: list[Prepared] = []
         waiting = 0
-        names = dict(job.names)
+        given, copies = dict(job.names), frozenset(job.copies)
         published: list[Future[list[tuple[bytes, Row]]]] = []
         with ThreadPoolExecutor(1) as publisher:
             for path in job.paths:
                 began = time.monotonic()
                 try:
                     with self._timed():
-                        temporary, rewritten = self._prepare(path, names.get(path, path), acquaintance)
+                        name = given.get(path, path)
+                        temporary, rewritten, name = self._prepare(path, name, path in copies, acquaintance)
                 except Exception as error:  # the rim: whatever goes wrong with a file is a row
                     result.fault = _machine_fault(error)
                     if result.fault:
@@ -210,15 +224,15 @@ class Worker:
                     result.rows.append((path, failure_row(path, error, time.monotonic() - began)))
                     continue
                 result.hits.update(rewritten.hits)
-                name = names.get(path, path)
-                row = _written_row(path, name, rewritten, time.monotonic() - began)
-                prepared.append(Prepared(path, name, temporary, row))
+                if self._setting.names == "uid":
+                    result.names.append((path, name))
+                prepared.append(Prepared(path, name, temporary, rewritten, time.monotonic() - began))
                 waiting += rewritten.bytes_out
                 is_enough = len(prepared) >= _FEWEST_SYNCED or waiting >= _LEAST_SYNCED
                 if is_enough and all(earlier.done() for earlier in published):
-                    published.append(publisher.submit(self._published, prepared))
+                    published.append(publisher.submit(self._published, prepared, self._hasher.flush()))
                     prepared, waiting = [], 0
-            published.append(publisher.submit(self._published, prepared))
+            published.append(publisher.submit(self._published, prepared, self._hasher.flush()))
         for earlier in published:
             try:
                 result.rows.extend(earlier.result())
@@ -239,8 +253,13 @@ class Worker:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def _prepare(self, path: bytes, name: bytes, acquaintance: Acquaintance) -> tuple[bytes, dicomfile.Rewritten]:
-        """Write the de-identified form of a file to a temporary one, and look for leaks in it if asked to."""
+    def _prepare(
+        self, path: bytes, name: bytes, is_copy: bool, acquaintance: Acquaintance
+    ) -> tuple[bytes, dicomfile.Rewritten, bytes]:
+        """Write the de-identified form of a file to a temporary one; and the name of its output.
+
+        If asked to, it is looked through for leaks.
+        """
         self._number += 1
         temporary = os.path.join(self._setting.temporary, b"%s-%d" % (self._prefix, self._number))
         try:
@@ -248,23 +267,36 @@ class Worker:
         except OSError as error:
             raise OutputError(error.errno, os.strerror(error.errno or 0)) from None
         try:
-            source, sink = self._setting.file(path), dicomfile.FileSink(descriptor)
-            rewritten = dicomfile.rewrite(source, sink, self._compiled, acquaintance=acquaintance)
+            sink = FileSink(descriptor, self._hasher)
+            file = self._setting.file(path)
+            rewritten = dicomfile.rewrite(file, sink, self._compiled, acquaintance=acquaintance)
+            if self._setting.names == "uid":
+                name = self._own_name(path, temporary, rewritten, is_copy)
             if self._checker is not None:
-                self._checker.refuse_leaks(source, temporary, os.fsdecode(name))
-            return temporary, rewritten
+                self._checker.refuse_leaks(file, temporary, os.fsdecode(name))
         except BaseException:
             os.unlink(temporary)
             raise
         finally:
             os.close(descriptor)
+        return temporary, rewritten, name
 
-    def _published(self, prepared: Sequence[Prepared]) -> list[tuple[bytes, Row]]:
-        """Bring temporary files onto the disk, and then under their final names; the rows of all."""
+    def _own_name(self, path: bytes, temporary: bytes, rewritten: dicomfile.Rewritten, is_copy: bool) -> bytes:
+        """The name that an output's own identity gives it."""
+        instance = replace(dicomfile.identity_of(temporary), sop_instance_uid=rewritten.sop_instance_uid)
+        is_copy = is_copy or self._all_copies
+        return names.name_of(instance, names.ending_of(path, self._setting.rules.uid_key) if is_copy else "")
+
+    def _published(self, prepared: Sequence[Prepared], digested: Future[None]) -> list[tuple[bytes, Row]]:
+        """Bring temporary files onto the disk, and then under their final names; the rows of all.
+
+        Their digests hold once that future is done.
+        """
         if self._setting.dry_run:
             for file in prepared:
                 os.unlink(file.temporary)
-            return [(file.path, file.row) for file in prepared]
+            digested.result()
+            return [(file.path, _written_row(file)) for file in prepared]
         if not prepared:
             return []
         self._check_out()
@@ -273,6 +305,7 @@ class Worker:
             self._make_folder(folder)
         intended = self._intended(file.name for file in prepared)
         sync_files([*(file.temporary for file in prepared), intended], self._setting.temporary)
+        digested.result()
         rows = [(file.path, self._renamed(file)) for file in prepared]
         for folder in filter(os.path.isdir, map(self._final, folders)):
             sync_folder(folder)
@@ -317,7 +350,7 @@ class Worker:
         except OSError as error:
             os.unlink(file.temporary)
             return self._bad_name_row(file.path, error)
-        return file.row
+        return _written_row(file)
 
     def _bad_name_row(self, path: bytes, error: OSError) -> Row:
         """The row of a file that OUT has no room for under its name; any other fault is raised again."""
@@ -375,8 +408,8 @@ def _now() -> str:
     return time.strftime(TIME_FORMAT, time.gmtime())
 
 
-def _written_row(path: bytes, name: bytes, rewritten: dicomfile.Rewritten, seconds: float) -> Row:
-    shown = shown_path(path)
+def _written_row(file: Prepared) -> Row:
+    shown, rewritten = shown_path(file.path), file.rewritten
     sop_class_uid = rewritten.sop_class_uid
     return (
         _now(),
@@ -384,7 +417,7 @@ def _written_row(path: bytes, name: bytes, rewritten: dicomfile.Rewritten, secon
         None,
         rewritten.detail or None,
         shown,
-        shown if name == path else shown_path(name),
+        shown if file.name == file.path else shown_path(file.name),
         rewritten.scope_id,
         sop_class_uid if _UID.fullmatch(sop_class_uid) else None,
         rewritten.transfer_syntax_uid,
@@ -393,7 +426,7 @@ def _written_row(path: bytes, name: bytes, rewritten: dicomfile.Rewritten, secon
         rewritten.sha256,
         *[rewritten.counts[column] for column in COUNT_COLUMNS],
         rewritten.warnings,
-        f"{seconds:.4f}",
+        f"{file.seconds:.4f}",
     )
 
 

@@ -8,7 +8,7 @@ import re
 import secrets
 import shutil
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from deid_batch.audit import is_audit_log, is_table
@@ -232,6 +232,19 @@ def _ended_by_nul(path: bytes) -> Iterator[bytes]:
         while chunk := file.read(1 << 16):
             *parts, rest = (rest + chunk).split(b"\0")
             yield from parts
+
+
+def unlink_in(out: bytes, names: Iterable[bytes], *, prune: bool = False) -> None:
+    """Take files of OUT away, if they are there; with `prune` also folders of theirs that are empty then."""
+    for name in names:
+        output = os.path.join(out, name)
+        if name and os.path.isfile(output):
+            os.unlink(output)
+        while prune and (name := os.path.dirname(name)):
+            try:
+                os.rmdir(os.path.join(out, name))
+            except OSError:
+                break
 
 
 def _remove_tree(folder: str) -> None:
