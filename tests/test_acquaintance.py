@@ -132,7 +132,7 @@ def test_an_unchanged_run_does_nothing_again(tmp_path: Path) -> None:
 
 
 def test_the_users_list_holds_for_all_files(tmp_path: Path) -> None:
-    (tmp_path / "known.csv").write_text("\ufeffkind;text\nperson;Doe^John\nother;Project Blue\n", encoding="utf-16")
+    (tmp_path / "known.csv").write_text("kind;text\nperson;Doe^John\nother;Project Blue\n", encoding="utf-16")
     os.chmod(tmp_path / "known.csv", 0o600)
     put(tmp_path, a=file(1, described("JOHN DOE of project-blue; Big")))
     config = CONFIG.replace('"parameters"', '"knownIdentifiers": "file:known.csv", "parameters"')
