@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from deid_batch import crypto, dicomfile, dictionary, names
@@ -87,7 +88,11 @@ class Setting:
 
     def file(self, path: bytes) -> bytes:
         """Where a file of SOURCE stands; SOURCE may be the file itself."""
-        return os.path.join(self.source, path) if os.path.isdir(self.source) else self.source
+        return os.path.join(self.source, path) if self._is_folder else self.source
+
+    @cached_property
+    def _is_folder(self) -> bool:
+        return os.path.isdir(self.source)
 
 
 @dataclass
