@@ -154,7 +154,8 @@ def _in_sequence(raw: bytes, encoding: Encoding, charset: bytes) -> Identities:
     said: set[Identity] = set()
     charsets = {charset}
     elements = list(_elements_in(raw, encoding))
-    if (encoding.explicit and b"UN\0\0" in raw) or raw[:4] != encoding.item_code:
+    is_implicit = raw[12:14] not in _SHORT_CODES and raw[12:14] not in _LONG_CODES
+    if encoding.explicit and (is_implicit or b"UN\0\0" in raw):
         elements += _elements_in(raw, IMPLICIT_LITTLE)
     charsets |= {raw[start:stop] for tag, start, stop in elements if tag == _CHARSET}
     for tag, start, stop in elements:

@@ -71,6 +71,11 @@ class Change(NamedTuple):
     warnings: int = 0
 
 
+def inner_field() -> Any:
+    """A part of a method that other settings decide: none that a config names."""
+    return field(default=None, metadata={"inner": True})
+
+
 def key_field() -> Any:
     """A method's key; b"" until the run's keys are settled. Never shown."""
     return field(default=b"", repr=False)
