@@ -52,7 +52,7 @@ class Rewritten:
 
     bytes_in: int
     bytes_out: int
-    digest: hashlib._Hash = field(repr=False)
+    digest: hashlib._Hash = field(repr=False, compare=False)
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str

@@ -51,8 +51,7 @@ _SCOPE_ATTRIBUTES = {
 SCOPES = tuple(_SCOPE_ATTRIBUTES)
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """The data element that a value stands in: all a method may know besides the value."""
 
     tag: int
