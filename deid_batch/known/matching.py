@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import ahocorasick
 
 from deid_batch.errors import BadValue
-from deid_batch.known.folding import Folded, fold, plain
+from deid_batch.known.folding import Folded, fold, letters_of, plain
 from deid_batch.known.identity import Identity, Kind, Span
 from deid_batch.known.variants import Form, forms_of, initials_of
 from deid_batch.known.words import common_words
@@ -82,7 +82,7 @@ class Known:
         if not self.token or not text:
             return []
         spans = [Span(it.start, it.stop, "day") for it in self._known_days(text)]
-        if self._automaton is not None:
+        if self._automaton is not None and next(self._automaton.iter(letters_of(text)), None) is not None:
             folded = fold(text)
             hits = list(_hits(self._automaton, folded, text))
             if hits:
