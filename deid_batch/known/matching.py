@@ -151,8 +151,17 @@ def _hits(automaton: Any, folded: Folded, text: str) -> Iterator[_Hit]:
         start = last + 1 - entry.size
         if entry.is_suffix or letters[start].isdigit():
             start = _with_digits(folded, start, every=entry.is_suffix)
+        if letters[start].isdigit() and _is_part_of_number(text, folded.starts[start], folded.stops[last]):
+            continue
         if begins[start] and _is_whole(folded, text, last + 1 - entry.size, last, entry):
             yield _Hit(start, last + 1, entry)
+
+
+def _is_part_of_number(text: str, start: int, stop: int) -> bool:
+    """Whether a point or comma, and digits behind that, stand beside a number."""
+    before, behind = text[max(0, start - 2) : start], text[stop : stop + 2]
+    is_behind_point = before[-1:] in (".", ",") and before[:1].isdigit() and len(before) == 2
+    return is_behind_point or (behind[:1] in (".", ",") and behind[1:].isdigit())
 
 
 def _with_digits(folded: Folded, start: int, *, every: bool) -> int:

@@ -40,6 +40,7 @@ _FORMS = re.compile(
 _DIGITS = re.compile("[0-9]+")
 _WORD_BEFORE = re.compile(r"([^\W\d_]{3,12})\.?[ ._-]{0,3}$")
 _LONGEST_NAME = 16
+_NAMES = tuple(_NUMBER_OF)
 _YEARS = range(1850, 2100)
 _PIVOT = 40
 """Years of two digits below this may be of this century as well."""
@@ -118,8 +119,10 @@ def _dates_in(text: str) -> Iterator[Written]:
 def _month_first(text: str, start: int, after: int) -> re.Match[str] | None:
     """The date whose month's name stands before the number at `start`, and not before `after`."""
     first = max(after, start - _LONGEST_NAME)
+    if not text[first:start].rstrip(" ._-").casefold().endswith(_NAMES):
+        return None
     word = _WORD_BEFORE.search(text[first:start])
-    if word is None or word[1].casefold() not in _NUMBER_OF:
+    if word is None:
         return None
     return _FORMS.match(text, first + word.start(1))
 
