@@ -378,6 +378,15 @@ def test_false_alarms_in_every_dialect(dialect: str, tmp_path: Path) -> None:
     assert second.kinds == {"uid"}
 
 
+def test_check_shows_false_alarms(tmp_path: Path) -> None:
+    path = tmp_path / "cfg.json"
+    ignored = ["(0070,0081)", {"tag": "LO", "kinds": ["uid", "id"]}]
+    path.write_text(json.dumps({"profile": "basic", "verify": {"ignore": ignored}}))
+    said = CliRunner().invoke(app, ["check", str(path)]).stdout
+    assert "The leak check ignores everything in (0070,0081) ContentDescription\n" in said
+    assert "The leak check ignores id, uid in VR LO\n" in said
+
+
 # ---- memory ----
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 from deid_batch import dictionary
 from deid_batch.verify.elements import Reading, Seen
@@ -10,7 +11,7 @@ from deid_batch.verify.encoded import Encoded, have_same_bytes
 from deid_batch.verify.findings import Finding, Place, shown
 from deid_batch.verify.original import Original
 from deid_batch.verify.promises import CHANGED, FREE, KEPT, MOVED
-from deid_batch.verify.regions import form_of
+from deid_batch.verify.regions import Region, form_of
 from deid_batch.wire import PIXEL_DATA, tag_name
 
 PREAMBLE, FILE_META, TRAILING, SYNTAX, PIXELS, STRUCTURE = (
@@ -68,15 +69,22 @@ def _group_lengths(output: Encoded, syntax: str) -> Iterator[Finding]:
         if region.tag & 0xFFFF or region.tag >> 16 == 0xFFFE:
             continue
         value = output.body[region.start : region.stop]
-        siblings = [
-            it
-            for it in output.regions[number + 1 :]
-            if it.place[: len(region.place) - 1] == region.place[:-1]
-            and it.place[len(region.place) - 1][0] >> 16 == region.tag >> 16
-        ]
-        end = siblings[-1].stop if siblings else region.stop
+        end = _end_of_group(output.regions, number)
         if len(value) != 4 or abs(int.from_bytes(value, order) - (end - region.stop)) > 16:  # type: ignore[arg-type]
             yield Finding(shown(region.place), STRUCTURE, "a group length that is none")
+
+
+def _end_of_group(regions: Sequence[Region], number: int) -> int:
+    """Where the last element ends that follows a group length in its item and has its group."""
+    region = regions[number]
+    depth = len(region.place) - 1
+    end = region.stop
+    for following in islice(regions, number + 1, None):
+        step = following.place[depth : depth + 1]
+        if following.place[:depth] != region.place[:depth] or step[0][0] >> 16 != region.tag >> 16:
+            break
+        end = following.stop
+    return end
 
 
 def altered_pixels(
