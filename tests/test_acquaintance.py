@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 from datasets import BIG, EXPLICIT, IMPLICIT, Element, Form, Item, encode, part10
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom import dcmread
 
 from deid_batch import dicomfile
@@ -163,3 +166,16 @@ def test_what_identifies_travels_sealed() -> None:
     job = Job((b"a", b"b"), 2, groups=("a" * 16,), known=closed)
     assert [single.known for single in single_jobs(job)] == [closed, closed]
     assert "ller" not in repr(job)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("ab "), st.integers(0, 5), st.booleans(), st.booleans()), max_size=12))
+def test_what_is_remembered_of_the_last_file_changes_no_first_look(drawn: list[tuple[str, int, bool, bool]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path, heads = os.path.join(folder, "file"), dicomfile.alike()
+        for number, (letter, size, has_pixels, is_implicit) in enumerate(drawn):
+            more = [text(0x00100010, "PN", letter * size), described(letter * 2), *[NESTED] * (size > 3)]
+            more += [Element(0x7FE00010, "OW", bytes(4))] * has_pixels
+            form = IMPLICIT if is_implicit else EXPLICIT
+            Path(path).write_bytes(file(number, *more, patient=letter + "4", form=form))
+            assert dicomfile.probe(path, None, heads) == dicomfile.probe(path)
