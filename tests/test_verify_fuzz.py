@@ -39,7 +39,7 @@ SCRATCH = tempfile.TemporaryDirectory()
 ANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-@ANY
+@settings(ANY, max_examples=25)
 @given(files())
 def test_clean_outputs_of_generated_files_are_passed_over_in_silence(file: Generated) -> None:
     source, output = Path(SCRATCH.name, "source"), Path(SCRATCH.name, "output")

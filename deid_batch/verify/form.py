@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 
 from deid_batch import dictionary
 from deid_batch.verify.elements import Reading, Seen
@@ -21,6 +20,8 @@ _ALLOWED_META = frozenset({0x00020000, 0x00020001, 0x00020002, 0x00020003, 0x000
 _TRAILING_PADDING = 0xFFFCFFFC
 _EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 _DATA_SET = "the data set"
+_ABOUT = 4096
+"""Bytes by which a group length may be out: what ends sequences, and empty ones, are no values. Letters are more."""
 
 
 def faults_of_form(read: Reading, output: Encoded, source: Reading, original: Encoded) -> Iterator[Finding]:
@@ -70,7 +71,7 @@ def _group_lengths(output: Encoded, syntax: str) -> Iterator[Finding]:
             continue
         value = output.body[region.start : region.stop]
         end = _end_of_group(output.regions, number)
-        if len(value) != 4 or abs(int.from_bytes(value, order) - (end - region.stop)) > 16:  # type: ignore[arg-type]
+        if len(value) != 4 or abs(int.from_bytes(value, order) - (end - region.stop)) > _ABOUT:  # type: ignore[arg-type]
             yield Finding(shown(region.place), STRUCTURE, "a group length that is none")
 
 
@@ -79,7 +80,8 @@ def _end_of_group(regions: Sequence[Region], number: int) -> int:
     region = regions[number]
     depth = len(region.place) - 1
     end = region.stop
-    for following in islice(regions, number + 1, None):
+    for at in range(number + 1, len(regions)):
+        following = regions[at]
         step = following.place[depth : depth + 1]
         if following.place[:depth] != region.place[:depth] or step[0][0] >> 16 != region.tag >> 16:
             break
