@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import pytest
 from conftest import PYDICOM, SCANNERS
+from datasets import MEMORY
 from pydicom.datadict import dictionary_VR
 
 from deid_batch.config import load_config
@@ -415,7 +416,7 @@ def complaints(data: bytes, detail: str, written: bytes) -> Iterator[str]:
 def complaints_about(numbers: range) -> tuple[Counter[str], list[str], float]:
     """(outcomes of these cases, what is wrong, seconds of the slowest)."""
     outcomes, wrong, slowest = Counter[str](), [], 0.0
-    with tempfile.NamedTemporaryFile() as file:
+    with tempfile.NamedTemporaryFile(dir=MEMORY) as file:
         for number in numbers:
             what, data = case(number)
             os.truncate(file.name, 0)
