@@ -33,7 +33,7 @@ class AuditLog:
         fresh = f"{self._path}.new"
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(_line(COLUMNS))
+            file.write(csv_line(COLUMNS))
             csv.writer(file).writerows(map(_cells, rows))
             file.flush()
             os.fsync(file.fileno())
@@ -62,7 +62,7 @@ def is_audit_log(path: str) -> bool:
     if not os.path.isfile(path):
         return False
     with open(path, "rb") as file:
-        return file.readline(len(_line(COLUMNS))) in (b"", _line(COLUMNS).encode())
+        return file.readline(len(csv_line(COLUMNS))) in (b"", csv_line(COLUMNS).encode())
 
 
 def shown_path(path: bytes) -> str:
@@ -76,7 +76,8 @@ def shown_path(path: bytes) -> str:
     return f"./{shown}"
 
 
-def _line(row: Iterable[object]) -> str:
+def csv_line(row: Iterable[object]) -> str:
+    """A row as text, without cells that a spreadsheet would take for formulas. (RFC 4180)"""
     buffer = io.StringIO()
     csv.writer(buffer).writerow(_cells(row))
     return buffer.getvalue()

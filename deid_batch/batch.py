@@ -153,7 +153,7 @@ class _Run:
         self._file_set = FileSet(setting.out, ledger)
         self._failures = 0
 
-    def do(self, pool: Pool) -> None:
+    def do(self, pool: Pool[JobResult]) -> None:
         """Scan, then de-identify what is not done yet."""
         self._note(JobResult(self._find()))
         self._give_up_colliding()
@@ -227,7 +227,7 @@ class _Run:
         if not self._options.dry_run:
             _unlink_in(self._setting.out, paths)
 
-    def _work_through(self, pool: Pool, name: str, task: str, jobs: Iterable[Job], files: int) -> None:
+    def _work_through(self, pool: Pool[JobResult], name: str, task: str, jobs: Iterable[Job], files: int) -> None:
         """Have jobs over so many files done, and note their results as they come."""
         with self._progress.phase(name, files) as advance:
             for job, answer in run_jobs(pool, task, jobs, self._goes_on):
@@ -293,7 +293,7 @@ def _check_scheduler(address: str) -> None:
 
 
 @contextmanager
-def _pool(options: Options, setting: Setting, work: str) -> Iterator[Pool]:
+def _pool(options: Options, setting: Setting, work: str) -> Iterator[Pool[JobResult]]:
     """The workers that the run was asked to use."""
     if not options.scheduler:
         with local_pool(options.jobs, setting) as pool:

@@ -7,11 +7,11 @@ import signal
 import sys
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from multiprocessing import get_context, resource_tracker
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import resource_tracker as loky_resource_tracker
@@ -21,9 +21,7 @@ from deid_batch.errors import StoppedEarly
 from deid_batch.plan import Job
 from deid_batch.worker import JobResult, Setting, deidentify, probe, start
 
-Answer = tuple[Job, JobResult | None]
-"""A job and its result; None where its one file ended its worker again and again."""
-_TASKS = {"probe": probe, "deidentify": deidentify}
+_TASKS: dict[str, Callable[[Job], JobResult]] = {"probe": probe, "deidentify": deidentify}
 _SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _AHEAD = 2
 _CONTEXT = get_context("fork") if sys.platform == "linux" else None
@@ -34,8 +32,8 @@ _STARTS = 3
 warnings.filterwarnings("ignore", category=UserWarning, module=r"joblib\.externals\.loky")  # of a killed worker
 
 
-class Pool(Protocol):
-    """Workers that do tasks (`probe`, `deidentify`) on jobs."""
+class Pool(Protocol[Result]):
+    """Workers that do tasks, called by their names, on jobs."""
 
     deaths_allowed: int
     """How often a single file may end its worker before it is given up."""
@@ -46,7 +44,7 @@ class Pool(Protocol):
         """How many jobs can be under way at the same time."""
         ...
 
-    def submit(self, task: str, job: Job) -> Future[JobResult]:
+    def submit(self, task: str, job: Job) -> Future[Result]:
         """Have a job done."""
         ...
 
@@ -59,14 +57,16 @@ class Pool(Protocol):
         ...
 
 
-def run_jobs(pool: Pool, task: str, jobs: Iterable[Job], wanted: Callable[[], bool]) -> Iterator[Answer]:
-    """Each job with its result, in the order they finish.
+def run_jobs(
+    pool: Pool[Result], task: str, jobs: Iterable[Job], wanted: Callable[[], bool]
+) -> Iterator[tuple[Job, Result | None]]:
+    """Each job with its result, in the order they finish; None where its one file ended its worker again and again.
 
     Jobs are taken as long as `wanted()`; those under way are always finished. Memory does not grow with them.
     """
     suspects = deque[Job]()
     source = iter(jobs)
-    running: dict[Future[JobResult], Job] = {}
+    running: dict[Future[Result], Job] = {}
     while True:
         while wanted() and len(running) < pool.capacity() * _AHEAD and (job := next(source, None)) is not None:
             running[pool.submit(task, job)] = job
@@ -86,7 +86,9 @@ def run_jobs(pool: Pool, task: str, jobs: Iterable[Job], wanted: Callable[[], bo
             yield from _one_by_one(pool, task, suspects, wanted)
 
 
-def _one_by_one(pool: Pool, task: str, suspects: deque[Job], wanted: Callable[[], bool]) -> Iterator[Answer]:
+def _one_by_one(
+    pool: Pool[Result], task: str, suspects: deque[Job], wanted: Callable[[], bool]
+) -> Iterator[tuple[Job, Result | None]]:
     """Do the jobs that were under way when a worker died one by one; file by file where that is not enough."""
     pool.renew(alone=True)
     deaths: dict[Job, int] = {}
@@ -107,7 +109,7 @@ def _one_by_one(pool: Pool, task: str, suspects: deque[Job], wanted: Callable[[]
     pool.renew(alone=False)
 
 
-class LocalPool:
+class LocalPool(Generic[Result]):
     """joblib's worker processes (loky), used through their executor.
 
     `joblib.Parallel` drops finished results when a worker dies; the executor keeps them. Even with one job the
@@ -117,20 +119,23 @@ class LocalPool:
     deaths_allowed = 2
     shares_fate = True
 
-    def __init__(self, jobs: int, setting: Setting) -> None:
+    def __init__(
+        self, jobs: int, tasks: Mapping[str, Callable[[Job], Result]], initializer: Callable[..., None], setting: object
+    ) -> None:
         self._jobs = self._workers = jobs
-        self._setting = setting
+        self._tasks = tasks
+        self._initializer, self._setting = initializer, setting
         self._executor: ProcessPoolExecutor | None = None
 
     def capacity(self) -> int:
         return self._jobs
 
-    def submit(self, task: str, job: Job) -> Future[JobResult]:
+    def submit(self, task: str, job: Job) -> Future[Result]:
         executor = self._executor or self._started()
         try:
-            return _submitted(executor, _TASKS[task], job)
+            return _submitted(executor, self._tasks[task], job)
         except BrokenProcessPool as error:  # a worker died since the last look
-            future: Future[JobResult] = Future()
+            future: Future[Result] = Future()
             future.set_exception(error)
             return future
 
@@ -142,7 +147,9 @@ class LocalPool:
                 loky_resource_tracker.ensure_running()
         for _ in range(_STARTS):
             common = (self._setting, os.getpid())
-            self._executor = ProcessPoolExecutor(self._workers, context=_CONTEXT, initializer=start, initargs=common)
+            self._executor = ProcessPoolExecutor(
+                self._workers, context=_CONTEXT, initializer=self._initializer, initargs=common
+            )
             first = _submitted(self._executor, os.getpid)
             if not isinstance(first.exception(), BrokenProcessPool):
                 return self._executor
@@ -168,9 +175,21 @@ class LocalPool:
 
 
 @contextmanager
-def local_pool(jobs: int, setting: Setting) -> Iterator[Pool]:
-    """Worker processes on this machine; an error ends them at once."""
-    pool = LocalPool(jobs, setting)
+def local_pool(jobs: int, setting: Setting) -> Iterator[Pool[JobResult]]:
+    """Worker processes on this machine that de-identify."""
+    with pool_of(jobs, _TASKS, start, setting) as pool:
+        yield pool
+
+
+@contextmanager
+def pool_of(
+    jobs: int, tasks: Mapping[str, Callable[[Job], Result]], initializer: Callable[..., None], setting: object
+) -> Iterator[Pool[Result]]:
+    """Worker processes on this machine, made by `initializer(setting, this process's id)`; an error ends them at once.
+
+    What is handed over must be known to every process by its name.
+    """
+    pool = LocalPool(jobs, tasks, initializer, setting)
     try:
         yield pool
     except BaseException:

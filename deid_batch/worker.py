@@ -339,8 +339,15 @@ _worker: Worker | None = None
 
 
 def start(setting: Setting, parent: int) -> None:
-    """Make this process a worker: it leaves signals to its parent, a process id, and does not outlive it."""
+    """Make this process a worker of a run."""
     global _worker  # noqa: PLW0603 - a worker process has one setting for life
+    become_worker(parent)
+    _worker = Worker(setting)
+    gc.freeze()  # what is there now stays: let no search for garbage go through it
+
+
+def become_worker(parent: int) -> None:
+    """Leave signals to the parent, a process id; do not outlive it, nor take more memory than a file may need."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -354,8 +361,6 @@ def start(setting: Setting, parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
-    _worker = Worker(setting)
-    gc.freeze()  # what is there now stays: let no search for garbage go through it
 
 
 def probe(job: Job) -> JobResult:

@@ -12,13 +12,13 @@ PACKAGE = Path(deid_batch.__file__).parent
 FLOORS = [
     {"errors"},
     {"wire", "crypto", "dictionary", "filemeta", "values"},
-    {"conditions", "selectors", "rules", "methods", "plans", "profiles"},
+    {"conditions", "selectors", "rules", "methods", "plans", "profiles", "remnants"},
     {"config"},
     {"engine", "frames", "identity", "replay", "layouts"},
     {"oddfile", "dicomfile"},
     {"ledger", "audit", "workspace"},
-    {"worker", "scan", "plan", "preview", "status", "api", "dicomdir"},
-    {"batch", "fileset", "pool", "daskpool", "progress"},
+    {"worker", "scan", "plan", "preview", "status", "api", "dicomdir", "remains", "tally"},
+    {"batch", "fileset", "pool", "daskpool", "progress", "review"},
     {"cli", "demo", "summary", "statement", "views", "__main__"},
 ]
 """The rooms, ground to roof; a name stands for a module or for a folder of modules."""
@@ -27,7 +27,7 @@ ROOMS = {
     "lark": {"config.jsonc"},
     "pydantic": {"config.settings", "config.schema"},
     "pydicom": {"dictionary", "values.text", "values.uids", "oddfile", "demo", "api", "dicomdir"},
-    "sqlite3": {"ledger"},
+    "sqlite3": {"ledger", "tally"},
     "csv": {"audit"},
     "joblib": {"pool"},
     "tqdm": {"progress"},
