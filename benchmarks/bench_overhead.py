@@ -86,7 +86,7 @@ def _without_books(config: Config, source: str, out: str, *, synced: bool) -> No
     files = [entry for entry in find_files(setting.source) if isinstance(entry, Found)]
     scopes: dict[bytes, str] = {}
     for paths in portions((file.path for file in files), _PROBES_A_JOB):
-        scopes.update(doer.probe(Job(paths)).scopes)
+        scopes.update((found.path, found.scope) for found in doer.probe(Job(paths)).scopes)
     todo = sorted(Todo(scopes[file.path], file.path, file.size) for file in files)
     sync = {} if synced else {"sync_files": _nothing, "sync_folder": _nothing}
     with patch.multiple(worker, **sync) if sync else patch.dict({}):

@@ -30,14 +30,7 @@ class AuditLog:
     def rewrite(self, rows: Iterable[Sequence[object]]) -> None:
         """Put exactly these rows into the log, in the place of what it held."""
         self.close()
-        fresh = f"{self._path}.new"
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(csv_line(COLUMNS))
-            csv.writer(file).writerows(map(_cells, rows))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(fresh, self._path)
+        write_table(self._path, COLUMNS, rows)
 
     def append(self, rows: Iterable[Sequence[object]]) -> None:
         """Add rows at the end and flush them."""
@@ -57,12 +50,29 @@ class AuditLog:
             self._file = None
 
 
+def write_table(path: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file of mode 0600, in the place of what was there, when all of it is on disk."""
+    fresh = f"{path}.new"
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "w", encoding="utf-8", newline="") as file:
+        file.write(csv_line(columns))
+        csv.writer(file).writerows(map(_cells, rows))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(fresh, path)
+
+
 def is_audit_log(path: str) -> bool:
     """Whether a file is an audit log, as far as its first line tells, or has nothing in it."""
+    return is_table(path, COLUMNS)
+
+
+def is_table(path: str, columns: Sequence[str]) -> bool:
+    """Whether a file begins with a line of these columns, or has nothing in it."""
     if not os.path.isfile(path):
         return False
     with open(path, "rb") as file:
-        return file.readline(len(csv_line(COLUMNS))) in (b"", csv_line(COLUMNS).encode())
+        return file.readline(len(csv_line(columns))) in (b"", csv_line(columns).encode())
 
 
 def shown_path(path: bytes) -> str:

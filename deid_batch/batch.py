@@ -10,8 +10,8 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from types import FrameType
 
@@ -21,17 +21,19 @@ from deid_batch.config import Config
 from deid_batch.errors import FileError, Skipped, StoppedEarly, UsageError
 from deid_batch.fileset import UNFINISHED, FileSet
 from deid_batch.ledger import Fault, Found, Ledger, Outcome
+from deid_batch.names import Names
 from deid_batch.plan import Job, cut_into_jobs, portions
 from deid_batch.pool import Pool, local_pool, run_jobs
 from deid_batch.progress import Progress
 from deid_batch.rules import RuleSet
 from deid_batch.scan import Passed, find_files
-from deid_batch.worker import MACHINE_FAULTS, JobResult, Setting, failure_row
+from deid_batch.worker import MACHINE_FAULTS, JobResult, Setting, failure_row, sealed, unsealed
+from deid_batch.workspace import unlink_in
 
 _PROBES_A_JOB = 256
 _FOUND_A_TRANSACTION = 4096
 _AGAIN = "run the same command again to continue"
-_KEY_STATE, _DATE_STATE = "key ", "reference date"
+_KEY_STATE, _DATE_STATE, _GROUP_STATE = "key ", "reference date", "group key"
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,10 @@ class Options:
     max_failures: int | None = None
     file_timeout: float = 0.0
     verify_outputs: bool = False
+    verify: bool = False
+    """Whether each output is looked through for leaks before it appears."""
     dicomdir: bool = False
+    names: Names = "mirror"
     scheduler: str = ""
     """The address of a Dask scheduler whose workers do the jobs; "" for processes of this machine."""
 
@@ -89,6 +94,8 @@ class Summary:
             return 5
         if not self.files("written", "set-aside", "failed"):
             return 3
+        if any(outcome.reason == "leak-found" for outcome in self.outcomes):
+            return 4
         return 1 if self.files("failed", "set-aside") else 0
 
 
@@ -115,7 +122,7 @@ def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
         if not options.dry_run:
             workspace.prepare_out(options.out)
             stack.enter_context(workspace.out_locked(options.out))
-            area = stack.enter_context(workspace.temporary_area(work, options.out))
+            area = stack.enter_context(_area(work, options.out, ledger, summary))
             status = os.stat(options.out)
             out_identity = status.st_dev, status.st_ino
         audit = AuditLog(os.path.join(work, "audit.csv") if options.dry_run else options.audit)
@@ -126,9 +133,13 @@ def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
             temporary=os.fsencode(os.path.abspath(area)),
             rules=rules,
             out_identity=out_identity,
+            group_key=_group_key(ledger),
             strict=options.strict,
             dry_run=options.dry_run,
             file_timeout=options.file_timeout,
+            verify=options.verify,
+            false_alarms=config.false_alarms,
+            names=options.names,
         )
         run = _Run(options, setting, ledger, audit, progress, summary)
         with run.signals_heeded(), _pool(options, setting, work) as pool:
@@ -153,7 +164,7 @@ class _Run:
         self._file_set = FileSet(setting.out, ledger)
         self._failures = 0
 
-    def do(self, pool: Pool[JobResult]) -> None:
+    def do(self, pool: Pool) -> None:
         """Scan, then de-identify what is not done yet."""
         self._note(JobResult(self._find()))
         self._give_up_colliding()
@@ -161,12 +172,58 @@ class _Run:
         self._audit.rewrite(self._ledger.rows())
         unprobed = map(Job, portions(self._ledger.unprobed(), _PROBES_A_JOB))
         self._work_through(pool, "scan", "probe", unprobed, self._ledger.remaining(unprobed=True))
-        todo = cut_into_jobs(self._ledger.todo())
+        if self._goes_on():
+            self._judge_copies()
+            self._progress.tell(*self._coverage())
+        self._get_acquainted(pool)
+        todo = map(self._informed, cut_into_jobs(self._ledger.todo()))
         self._work_through(pool, "de-identify", "deidentify", todo, self._ledger.remaining())
+        if self._goes_on() and not self._ledger.remaining():
+            self._ledger.forget_identity()
         self._audit.rewrite(self._ledger.rows())
         self._file_set.withdraw_stale()
         if self._options.dicomdir and not self._options.dry_run:
             self._summary.dicomdir = self._renew_dicomdir()
+
+    def _judge_copies(self) -> None:
+        """Of files with one SOP Instance UID the first by path has the plain name, whenever the others came."""
+        copies = self._ledger.misjudged_copies()
+        if copies:
+            self._remove_outputs(map(self._ledger.output_of, filter(self._ledger.is_written, copies)), prune=True)
+            self._ledger.rejudge_copies(copies)
+
+    def _coverage(self) -> Iterator[str]:
+        """What each list of the config's knows of the files, as lines without values."""
+        for lookup in self._setting.rules.lookups:
+            found = self._ledger.coverage(lookup.number * lookup.MARK)
+            yield f"mapping {lookup}: {found.values:,} values in {found.files:,} files"
+            if found.missing_values:
+                yield f"  not in the list: {found.missing_values:,} values in {found.missing_files:,} files"
+            if found.files_without:
+                yield f"  files without a value: {found.files_without:,}"
+            if found.values > found.new:
+                yield f"  values that become one with another: {found.values - found.new:,}"
+
+    def _get_acquainted(self, pool: Pool) -> None:
+        """Have all at hand that identifies in the groups of files to be done.
+
+        What finished runs have forgotten is collected again. Files that were written when less was known of their
+        groups are done again, and so may need what is known in others.
+        """
+        while self._goes_on():
+            again = map(Job, portions(self._ledger.uncollected(), _PROBES_A_JOB))
+            with self._progress.phase("scan again", self._ledger.count_uncollected()) as advance:
+                for job, answer in run_jobs(pool, "probe", again, self._goes_on):
+                    result = answer or JobResult()
+                    self._ledger.recollected(job.paths, unsealed(self._setting.group_key, result.said))
+                    self._summary.stopped = self._summary.stopped or result.fault
+                    advance(len(job.paths), 0, 0)
+            if not self._goes_on() or not self._ledger.reopen_outgrown():
+                break
+
+    def _informed(self, job: Job) -> Job:
+        """The job with what is known in the groups of its files."""
+        return replace(job, known=sealed(self._setting.group_key, self._ledger.known_in(job.groups)))
 
     def _renew_dicomdir(self) -> str:
         """Write a DICOMDIR, if everything is done that it is to refer to."""
@@ -180,7 +237,7 @@ class _Run:
         if self._options.dry_run or not workspace.folds_names(os.fsdecode(self._setting.temporary)):
             return
         colliding = dict.fromkeys(self._ledger.colliding(), _COLLIDING)
-        self._remove_outputs(filter(self._ledger.is_written, colliding))
+        self._remove_outputs(map(self._ledger.output_of, filter(self._ledger.is_written, colliding)))
         self._note(JobResult([(path, failure_row(path, error)) for path, error in colliding.items()]))
 
     def _find(self) -> list[tuple[bytes, tuple[object, ...]]]:
@@ -192,11 +249,12 @@ class _Run:
                 return passed
             found = [entry if isinstance(entry, Found) else Found(entry.path, 0, 0) for entry in portion]
             changed = self._ledger.changed(found)
-            self._remove_outputs(filter(self._ledger.is_written, (file.path for file in changed)))
-            self._ledger.found(run, found, changed)
+            stale = filter(self._ledger.is_written, (file.path for file in changed))
+            self._remove_outputs(map(self._ledger.output_of, stale))
+            self._ledger.found(run, found, changed, b"" if self._options.names == "uid" else None)
             passed += [(e.path, failure_row(e.path, _reason_of(e))) for e in portion if isinstance(e, Passed)]
         self._summary.gone = self._ledger.finish_scan(run)
-        self._ledger.reopen(path for path, size in self._ledger.written() if self._size_in_out(path) != size)
+        self._ledger.reopen(path for path, name, size in self._ledger.written() if self._size_in_out(name) != size)
         if self._options.verify_outputs:
             self._ledger.reopen(self._altered())
         self._ledger.forget_lost(run)
@@ -206,33 +264,38 @@ class _Run:
         """Files whose outputs are not what was written."""
         with ThreadPoolExecutor(self._options.jobs) as threads:
             for portion in portions(self._ledger.digests(), _FOUND_A_TRANSACTION):
-                digests = threads.map(self._digest_in_out, (path for path, _ in portion))
-                yield from (path for (path, written), found in zip(portion, digests, strict=True) if found != written)
+                digests = threads.map(self._digest_in_out, (name for _, name, _ in portion))
+                pairs = zip(portion, digests, strict=True)
+                yield from (path for (path, _, written), found in pairs if found != written)
 
-    def _digest_in_out(self, path: bytes) -> str:
+    def _digest_in_out(self, name: bytes) -> str:
         try:
-            with open(os.path.join(self._setting.out, path), "rb") as file:
+            with open(os.path.join(self._setting.out, name), "rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
             return ""
 
-    def _size_in_out(self, path: bytes) -> int:
+    def _size_in_out(self, name: bytes) -> int:
         try:
-            return os.stat(os.path.join(self._setting.out, path)).st_size
+            return os.stat(os.path.join(self._setting.out, name)).st_size
         except OSError:
             return -1
 
-    def _remove_outputs(self, paths: Iterable[bytes]) -> None:
-        """Take away what was made of inputs that are not what they were, or can't be de-identified any more."""
-        if not self._options.dry_run:
-            _unlink_in(self._setting.out, paths)
+    def _remove_outputs(self, names: Iterable[bytes], *, prune: bool = False) -> None:
+        """Take away what was made of inputs that are not what they were, or can't be de-identified any more.
 
-    def _work_through(self, pool: Pool[JobResult], name: str, task: str, jobs: Iterable[Job], files: int) -> None:
+        `prune`: folders that are empty then go as well, as they may while no worker needs them.
+        """
+        if not self._options.dry_run:
+            unlink_in(self._setting.out, names, prune=prune)
+
+    def _work_through(self, pool: Pool, name: str, task: str, jobs: Iterable[Job], files: int) -> None:
         """Have jobs over so many files done, and note their results as they come."""
         with self._progress.phase(name, files) as advance:
             for job, answer in run_jobs(pool, task, jobs, self._goes_on):
                 result = answer or JobResult([(path, failure_row(path, _KILLED)) for path in job.paths])
-                self._ledger.probed(result.scopes)
+                said = unsealed(self._setting.group_key, result.said)
+                self._ledger.probed(result.scopes, result.lookups, said, result.instances)
                 failures = self._record(result)
                 advance(len(job.paths), result.size, failures)
                 if task == "deidentify":
@@ -241,14 +304,14 @@ class _Run:
 
     def _record(self, result: JobResult) -> int:
         """Note what became of files, in the audit log too; how many failed."""
-        self._remove_outputs(path for path, row in result.rows if row[1] != "written")
+        self._remove_outputs(self._ledger.output_of(path) for path, row in result.rows if row[1] != "written")
         failures = self._note(result)
         self._audit.append(row for _, row in result.rows)
         return failures
 
     def _note(self, result: JobResult) -> int:
         """Note what became of files; how many failed. Too many failures, or a fault of the machine, end the run."""
-        self._ledger.done(result.rows, result.hits)
+        self._ledger.done(result.rows, result.hits, result.names)
         failures = sum(row[1] == "failed" for _, row in result.rows)
         self._failures += failures
         limit = self._options.max_failures
@@ -293,7 +356,7 @@ def _check_scheduler(address: str) -> None:
 
 
 @contextmanager
-def _pool(options: Options, setting: Setting, work: str) -> Iterator[Pool[JobResult]]:
+def _pool(options: Options, setting: Setting, work: str) -> Iterator[Pool]:
     """The workers that the run was asked to use."""
     if not options.scheduler:
         with local_pool(options.jobs, setting) as pool:
@@ -314,46 +377,84 @@ def _settled(config: Config, options: Options, ledger: Ledger, summary: Summary)
     missing = config.missing_keys()
     kept = {purpose: ledger.remembered(_KEY_STATE + purpose) for purpose in missing}
     keys = {purpose: key or secrets.token_bytes(32) for purpose, key in kept.items()}
-    day = (ledger.remembered(_DATE_STATE) or datetime.now(UTC).date().isoformat().encode()).decode()
-    rules = config.settled(keys, date.fromisoformat(day))
+    day = first_day(ledger) or datetime.now(UTC).date()
+    rules = config.settled(keys, day)
     _check_agreement(_marks(options, rules), options, ledger)
     drawn = {_KEY_STATE + purpose: keys[purpose] for purpose in missing}
-    ledger.remember({**drawn, **_marks(options, rules), _DATE_STATE: day.encode()})
+    ledger.remember({**drawn, **_marks(options, rules), _DATE_STATE: day.isoformat().encode()})
     used = {method.purpose for method in rules.methods}
     summary.generated_keys = [purpose for purpose in missing if purpose in used]
     return rules
 
 
+def _group_key(ledger: Ledger) -> bytes:
+    """The key of this work directory that names groups of files."""
+    key = ledger.remembered(_GROUP_STATE) or secrets.token_bytes(32)
+    ledger.remember({_GROUP_STATE: key})
+    return key
+
+
 def _marks(options: Options, rules: RuleSet) -> dict[str, bytes]:
     """What must be the same in all runs into one OUT, in forms that give no key away."""
-    written = repr([(rule.selector, rule.method, rule.when) for rule in rules.rules]) + repr(rules.profile or "")
     keys = [crypto.fingerprint(rules.uid_key)]
     keys += [crypto.fingerprint(key) for method in rules.methods if (key := getattr(method, "key", b""))]
     return {
-        "source": os.fsencode(os.path.realpath(options.source)),
-        "config": hashlib.sha256(written.encode()).digest(),
+        "source": source_mark(options.source),
+        "config": config_mark(rules),
         "keys": " ".join(keys).encode(),
         "version": __version__.encode(),
         "validate-output": str(options.strict).encode(),
+        "verify": str(options.verify).encode(),
+        "names": options.names.encode(),
     }
+
+
+def source_mark(source: str) -> bytes:
+    """By what a ledger knows SOURCE."""
+    return os.fsencode(os.path.realpath(source))
+
+
+def config_mark(rules: RuleSet) -> bytes:
+    """By what a ledger knows a config, whatever its keys."""
+    written = repr([(rule.selector, rule.method, rule.when) for rule in rules.rules]) + repr(rules.profile or "")
+    return hashlib.sha256(written.encode()).digest()
+
+
+def first_day(ledger: Ledger) -> date | None:
+    """The day on which the first run of an OUT began."""
+    day = ledger.remembered(_DATE_STATE)
+    return date.fromisoformat(day.decode()) if day else None
 
 
 def _check_agreement(marks: Mapping[str, bytes], options: Options, ledger: Ledger) -> None:
     """Refuse to mix two runs in one OUT; with `overwrite`, clear away what the earlier one wrote."""
     earlier = {name: ledger.remembered(name) for name in marks}
     if options.overwrite:
-        _unlink_in(os.fsencode(options.out), (path for path, _ in ledger.written()))
+        unlink_in(os.fsencode(options.out), (name for _, name, _ in ledger.written()), prune=True)
         ledger.clear()
     elif differing := [name for name, mark in marks.items() if earlier[name] not in (None, mark)]:
         what = ", ".join(differing)
         raise UsageError(f"OUT was begun with a different {what}; use the same again, another OUT, or --overwrite")
 
 
-def _unlink_in(out: bytes, paths: Iterable[bytes]) -> None:
-    for path in paths:
-        output = os.path.join(out, path)
-        if os.path.isfile(output):
-            os.unlink(output)
+@contextmanager
+def _area(work: str, out: str, ledger: Ledger, summary: Summary) -> Iterator[str]:
+    """The area for temporary files. What runs that did not end well have brought under OUT without noting it goes."""
+    _take_back_unnoted(work, out, ledger)
+    with workspace.temporary_area(work, out) as area:
+        try:
+            yield area
+        except BaseException:
+            with suppress(OSError, Fault):
+                _take_back_unnoted(work, out, ledger)
+            raise
+        if summary.stopped:
+            _take_back_unnoted(work, out, ledger)
+
+
+def _take_back_unnoted(work: str, out: str, ledger: Ledger) -> None:
+    unnoted = (name for name in workspace.intended_names(work, out) if not ledger.is_output(name))
+    unlink_in(os.fsencode(out), unnoted, prune=True)
 
 
 @contextmanager

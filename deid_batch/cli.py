@@ -30,6 +30,7 @@ _CONFIG_HELP = "A config file, or the name of a shipped config."
 _DEMO_CONFIG = "seed-sample"
 _DEFAULT_CONFIG = "basic"
 Backend = Literal["loky", "dask"]
+Names = Literal["mirror", "uid"]
 _WORK = typer.Option(
     "--work", help="State of the run: ledger, keys, audit log.  [default: OUT.deid]", show_default=False
 )
@@ -101,9 +102,15 @@ def run(
     verify_outputs: Annotated[
         bool, typer.Option("--verify-outputs", help="Read what was written earlier, and do again what has changed.")
     ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Let no file appear in which the leak check finds something.")
+    ] = False,
     dicomdir: Annotated[
         bool, typer.Option("--dicomdir", help="Write a DICOMDIR of what OUT holds, once everything is done.")
     ] = False,
+    names: Annotated[
+        Names, typer.Option(help="What outputs are called: as in SOURCE, or by their new identity.")
+    ] = "mirror",
     backend: Annotated[Backend, typer.Option(help="Who does the work: processes here, or a Dask cluster.")] = "loky",
     scheduler: Annotated[
         str, typer.Option(metavar="ADDRESS", help="The Dask scheduler, such as tcp://host:8786.")
@@ -132,7 +139,9 @@ def run(
         max_failures=max_failures,
         file_timeout=file_timeout,
         verify_outputs=verify_outputs,
+        verify=verify,
         dicomdir=dicomdir,
+        names=names,
         scheduler=scheduler,
     )
     with _errors_told():
@@ -143,7 +152,7 @@ def run(
             loaded = with_keys_of(loaded, str(keys))
         if not quiet:
             _tell(*loaded.warnings)
-        summary = run_batch(loaded, options, Progress(shown=not (no_progress or quiet)))
+        summary = run_batch(loaded, options, Progress(shown=not (no_progress or quiet), told=not quiet))
         if not quiet:
             _print(shown_summary(summary, options, verbose=verbose))
     if summary.stopped:
@@ -272,6 +281,46 @@ def review(
     if done.unread:
         _tell(f"{done.unread:,} files could not be read; the list begins with them")
         raise typer.Exit(DeidBatchError.exit_code)
+
+
+@app.command()
+def verify(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The originals.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="What was made of them.")],
+    config: Annotated[str, typer.Option("--config", "-c", help=_CONFIG_HELP)] = _DEFAULT_CONFIG,
+    jobs: Annotated[int | None, _JOBS] = None,
+    work: Annotated[Path | None, _WORK] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="What was found (CSV).  [default: verify.csv in the work directory]", show_default=False),
+    ] = None,
+    no_progress: Annotated[bool, typer.Option("--no-progress", help="Show no progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say in the summary what was found where.")] = False,
+) -> None:
+    """Look for anything of the originals' identity that is left in OUT, and for what is not as it should be."""
+    from deid_batch.config import load_config
+    from deid_batch.progress import Progress
+    from deid_batch.summary import shown_verification
+    from deid_batch.verification import REPORT_NAME, VerifyOptions
+    from deid_batch.verification import verify as verify_all
+
+    work_path = _work_of(out, work)
+    options = VerifyOptions(
+        source=str(source),
+        out=str(out),
+        work=work_path,
+        report=str(report) if report else os.path.join(work_path, REPORT_NAME),
+        jobs=jobs or usable_cores(),
+    )
+    with _errors_told():
+        loaded = load_config(config)
+        if not quiet:
+            _tell(*loaded.warnings)
+        found = verify_all(loaded, options, Progress(shown=not (no_progress or quiet)))
+        if not quiet:
+            _print(shown_verification(found, options, verbose=verbose))
+    raise typer.Exit(found.exit_code)
 
 
 @app.command()

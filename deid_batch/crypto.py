@@ -10,7 +10,9 @@ import stat
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.padding import PKCS7
 
 WEAK_BELOW = 16
@@ -19,6 +21,9 @@ WEAK_BELOW = 16
 
 _SHORT = 255
 """Bytes up to which block by block is faster."""
+
+
+_NONCE = 12
 
 
 class KeyUnusable(ValueError):
@@ -82,6 +87,20 @@ def decrypt_cbc(key: bytes, sealed: bytes) -> bytes:
     decryptor = Cipher(algorithms.AES(key), modes.CBC(sealed[:16])).decryptor()
     unpadder = PKCS7(128).unpadder()
     return unpadder.update(decryptor.update(sealed[16:]) + decryptor.finalize()) + unpadder.finalize()
+
+
+def seal(key: bytes, plain: bytes) -> bytes:
+    """Bytes that only who has the key can read or make: a random nonce and AES-GCM. (NIST SP 800-38D)"""
+    nonce = os.urandom(_NONCE)
+    return nonce + AESGCM(derive(key, "seal", b"")).encrypt(nonce, plain, None)
+
+
+def opened(key: bytes, sealed: bytes) -> bytes:
+    """The plain bytes of what `seal` made; anything else raises KeyUnusable."""
+    try:
+        return AESGCM(derive(key, "seal", b"")).decrypt(sealed[:_NONCE], sealed[_NONCE:], None)
+    except InvalidTag:
+        raise KeyUnusable("sealed by another key, or changed since") from None
 
 
 def read_key(text: str, environ: Mapping[str, str] = os.environ) -> bytes:

@@ -61,7 +61,7 @@ def check_scheduler(address: str) -> None:
 
 
 @contextmanager
-def dask_pool(address: str, setting: Setting, work: str) -> Iterator[Pool[JobResult]]:
+def dask_pool(address: str, setting: Setting, work: str) -> Iterator[Pool]:
     """The workers of the scheduler at `address`."""
     with setting_file(work, pickle.dumps(setting)) as path, _connected(address) as client:
         pool = DaskPool(client, setting, path)

@@ -12,32 +12,34 @@ import os
 import re
 import stat
 import zlib
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, TypeVar
 
 from deid_batch import filemeta
 from deid_batch.conditions import Values
 from deid_batch.engine import CompiledRules, Walk
-from deid_batch.errors import FileError, NeedMore, OddEncoding, OutputError, SetAside, Skipped, Unreadable
+from deid_batch.errors import FileError, NeedMore, OddEncoding, SetAside, Skipped, Unreadable
 from deid_batch.filemeta import FileMeta
 from deid_batch.frames import Tail, Touch
 from deid_batch.identity import read_instance
+from deid_batch.known import Identity, Known
+from deid_batch.known.collect import identities_of, skim
 from deid_batch.methods import Instance
+from deid_batch.rules import RuleSet
+from deid_batch.sinks import MemorySink, Sink, Source
 from deid_batch.values import uids
-from deid_batch.wire import SEQUENCE_DELIMITATION, UNDEFINED, Encoding, read_item, tag_name
+from deid_batch.wire import PIXEL_DATA, SEQUENCE_DELIMITATION, UNDEFINED, Encoding, read_header, read_item, tag_name
 
 MAX_HEAD = 256 << 20
 """The most bytes of one file that are held in memory."""
 _WIDEST_FIRST_WINDOW = 1 << 20
 """A window that one file needed is what the next one begins with, up to this."""
 _PROBE_WINDOW = 8 << 10
-_BLOCK = 512 << 10
 _DEFLATED_BLOCK = 16 << 10
 """What is inflated at a time: it can't become more than 17 MB."""
-Bytes = bytes | memoryview
 T = TypeVar("T")
 
 _DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
@@ -50,8 +52,9 @@ class Rewritten:
 
     bytes_in: int
     bytes_out: int
-    sha256: str
+    digest: hashlib._Hash = field(repr=False)
     sop_class_uid: str
+    sop_instance_uid: str
     transfer_syntax_uid: str
     scope_id: str
     counts: Counter[str]
@@ -59,19 +62,17 @@ class Rewritten:
     warnings: int
     detail: str = ""
 
+    @property
+    def sha256(self) -> str:
+        """The digest of what was written; with a `FileSink`, once its hasher is flushed."""
+        return self.digest.hexdigest()
 
-class Source(Protocol):
-    """Bytes by position."""
 
-    size: int
+class Probed(NamedTuple):
+    """What a first look at a file finds: its identity, and what it says that identifies anybody."""
 
-    def read(self, start: int, count: int) -> bytes:
-        """`count` bytes from `start`, fewer at the end."""
-        ...
-
-    def read_into(self, buffer: memoryview, start: int) -> int:
-        """Fill the buffer with bytes from `start`; how many there were, 0 at the end."""
-        ...
+    instance: Instance
+    said: frozenset[Identity]
 
 
 class _File:
@@ -95,8 +96,9 @@ class _File:
     def read(self, start: int, count: int) -> bytes:
         if self._last[:2] == (start, count):
             return self._last[2]
-        data = os.pread(self._fd, count, start)
-        while len(data) < count and (more := os.pread(self._fd, count - len(data), start + len(data))):
+        stop = min(start + count, self.size)
+        data = os.pread(self._fd, max(stop - start, 0), start)
+        while start + len(data) < stop and (more := os.pread(self._fd, stop - start - len(data), start + len(data))):
             data += more
         self._last = (start, count, data)
         return data
@@ -126,105 +128,58 @@ class _Memory:
         return len(block)
 
 
-class Sink(ABC):
-    """Where a file goes: written in order, with its length and digest; deflated from a point on, if so begun."""
+def probe(path: str | bytes, rules: RuleSet | None = None) -> Probed:
+    """A first look at a file, also at the values by which lists of `rules` are looked up.
 
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget all that was written."""
-        self.clear()
-        self.written = 0
-        self.digest = hashlib.sha256()
-        self._deflate: zlib._Compress | None = None
-
-    def begin_deflate(self) -> None:
-        """Deflate what is written from now on. (PS3.5 A.5)"""
-        self._deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-
-    def write(self, data: Bytes) -> None:
-        """Add bytes at the end."""
-        self._put(self._deflate.compress(data) if self._deflate else data)
-
-    def finish(self) -> None:
-        """Write what is left, at even length. (PS3.5 A.5)"""
-        if self._deflate:
-            self._put(self._deflate.flush())
-            self._put(b"\0" * (self.written % 2))
-
-    def splice(self, source: Source, start: int, stop: int) -> None:
-        """Copy bytes from the source as they are."""
-        buffer = memoryview(bytearray(min(_BLOCK, stop - start)))
-        while start < stop:
-            count = source.read_into(buffer[: stop - start], start)
-            if not count:
-                raise FileError("changed", "the file became shorter while it was read")
-            self.write(buffer[:count])
-            start += count
-
-    def _put(self, data: Bytes) -> None:
-        self.digest.update(data)
-        self.put(data)
-        self.written += len(data)
-
-    @abstractmethod
-    def put(self, data: Bytes) -> None:
-        """Take bytes in."""
-
-    @abstractmethod
-    def clear(self) -> None:
-        """Lose all bytes."""
-
-
-class FileSink(Sink):
-    """An open file."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        super().__init__()
-
-    def put(self, data: Bytes) -> None:
-        view = memoryview(data)
-        try:
-            while view:
-                view = view[os.write(self._descriptor, view) :]
-        except OSError as error:
-            raise OutputError(error.errno, os.strerror(error.errno or 0)) from None
-
-    def clear(self) -> None:
-        os.ftruncate(self._descriptor, 0)
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-
-
-class MemorySink(Sink):
-    """Bytes in memory."""
-
-    def put(self, data: Bytes) -> None:
-        self.data += data
-
-    def clear(self) -> None:
-        self.data = bytearray()
-
-
-class NoSink(Sink):
-    """Nothing is kept."""
-
-    def put(self, data: Bytes) -> None:
-        pass
-
-    def clear(self) -> None:
-        pass
-
-
-def probe(path: str | bytes) -> Instance:
-    """A file's identity. Raises Skipped for what is no DICOM instance, Unreadable for what can't be read."""
+    Raises Skipped for what is no DICOM instance, Unreadable for what can't be read.
+    """
     with _File(path) as file:
+        return _probed(file, rules)
+
+
+def _probed(file: Source, rules: RuleSet | None) -> Probed:
+    origins = rules.origins if rules else frozenset()
+    try:
+        source, meta = _opened(file, _PROBE_WINDOW)
+        instance, values, encoding = _identified(source, meta, _PROBE_WINDOW, also=origins)
+    except OddEncoding as odd:
+        return _probed(_reencoded(file, odd), rules)
+    if rules:
+        instance = rules.with_origins(instance, values)
+    found: dict[int, bytes] = {}
+    try:
+        _skim(source, meta.start, encoding, found)
+    except OddEncoding as odd:
+        with suppress(FileError):
+            return _probed(_reencoded(file, odd), rules)
+    except FileError:
+        pass  # the walk will find it, too; what was read before counts
+    return Probed(instance, identities_of(found, encoding))
+
+
+def _said(source: Source, meta: FileMeta, encoding: Encoding) -> frozenset[Identity]:
+    """What a file says that identifies, up to where it can't be read."""
+    found: dict[int, bytes] = {}
+    with suppress(FileError):
+        _skim(source, meta.start, encoding, found)
+    return identities_of(found, encoding)
+
+
+def _skim(source: Source, pos: int, encoding: Encoding, found: dict[int, bytes]) -> None:
+    """Put the top-level values into `found` that may identify; long ones that can't are not read."""
+    base, window = 0, _PROBE_WINDOW
+    while base + pos < source.size:
+        data = source.read(base, window)
         try:
-            return _identified(*_opened(file, _PROBE_WINDOW), _PROBE_WINDOW)[0]
-        except OddEncoding as odd:
-            plain = _reencoded(file, odd)
-            return _identified(*_opened(plain, _PROBE_WINDOW), _PROBE_WINDOW)[0]
+            pos = skim(data, pos, encoding, found)
+            if pos + 12 <= len(data):
+                pos = _behind_pixels(source, base, data, pos, encoding)
+        except NeedMore as need:
+            window = _wider(window, source, need, base)
+            continue
+        if pos + 12 > len(data) and base + len(data) == source.size:
+            break
+        base, pos = base + pos, 0
 
 
 def look_at(path: str | bytes, look: Callable[[Source, Source, int, Encoding], T]) -> T:
@@ -244,10 +199,35 @@ def _looked_at(file: Source, look: Callable[[Source, Source, int, Encoding], T])
     return look(file, plain, meta.start, filemeta.encoding_of(meta, plain.read(0, meta.start + 8)))
 
 
-def rewrite(path: str | bytes, sink: Sink, compiled: CompiledRules, trace: list[Touch] | None = None) -> Rewritten:
+def identity_of(path: str | bytes) -> Instance:
+    """The identity that a file has, whatever of it is missing."""
+    with _File(path) as file:
+        return _identified(*_opened(file, _PROBE_WINDOW), _PROBE_WINDOW, whole=False)[0]
+
+
+def _behind_pixels(source: Source, base: int, data: bytes, pos: int, encoding: Encoding) -> int:
+    """Where the Pixel Data at `pos` of `data` ends."""
+    header = read_header(data, pos, len(data), encoding)
+    if header.tag not in PIXEL_DATA:
+        return len(data)
+    tail = Tail(header.tag, base + header.start, header.length, is_kept=True)
+    return _end_of_tail(source, tail, encoding) - base
+
+
+Acquaintance = Callable[[Instance], Known | None]
+"""What is known of an instance beside what it says itself; None: look into it."""
+
+
+def rewrite(
+    path: str | bytes,
+    sink: Sink,
+    compiled: CompiledRules,
+    trace: list[Touch] | None = None,
+    acquaintance: Acquaintance | None = None,
+) -> Rewritten:
     """Write a file's de-identified form to `sink`, and to `trace` what was treated. FileError: it can't be done."""
     with _File(path) as file:
-        rewritten = _rewritten(file, sink, compiled, trace)
+        rewritten = _rewritten(file, sink, compiled, trace, acquaintance)
         if file.changed():
             raise FileError("changed", "the file was written to while it was read")
         return rewritten
@@ -256,19 +236,26 @@ def rewrite(path: str | bytes, sink: Sink, compiled: CompiledRules, trace: list[
 def rewrite_bytes(data: bytes, compiled: CompiledRules) -> bytes:
     """The de-identified form of a file's bytes. What can't be done raises FileError."""
     sink = MemorySink()
-    _rewritten(_Memory(data), sink, compiled, None)
+    _rewritten(_Memory(data), sink, compiled)
     return bytes(sink.data)
 
 
-def _rewritten(source: Source, sink: Sink, compiled: CompiledRules, trace: list[Touch] | None) -> Rewritten:
+def _rewritten(
+    source: Source,
+    sink: Sink,
+    compiled: CompiledRules,
+    trace: list[Touch] | None = None,
+    acquaintance: Acquaintance | None = None,
+) -> Rewritten:
     try:
-        return _deidentified(*_opened(source, compiled.window), sink, compiled, trace, source.size)
+        return _deidentified(*_opened(source, compiled.window), sink, compiled, trace, acquaintance, source.size)
     except OddEncoding as odd:
         sink.reset()
         if trace is not None:
             trace.clear()
         plain = _reencoded(source, odd)
-        return _deidentified(*_opened(plain, compiled.window), sink, compiled, trace, source.size, "re-encoded")
+        opened = _opened(plain, compiled.window)
+        return _deidentified(*opened, sink, compiled, trace, acquaintance, source.size, "re-encoded")
 
 
 def _reencoded(source: Source, odd: OddEncoding) -> Source:
@@ -300,10 +287,19 @@ def _opened(source: Source, window: int, *, directories: bool = False) -> tuple[
 
 
 def _identified(
-    source: Source, meta: FileMeta, window: int, compiled: CompiledRules | None = None
+    source: Source,
+    meta: FileMeta,
+    window: int,
+    compiled: CompiledRules | None = None,
+    also: frozenset[int] = frozenset(),
+    *,
+    whole: bool = True,
 ) -> tuple[Instance, dict[int, Values], Encoding]:
-    """(identity, values of the attributes in conditions, encoding); the window grows until they are in it."""
-    also = compiled.rules.condition_tags if compiled else frozenset()
+    """(identity, values of the attributes in conditions, encoding); the window grows until they are in it.
+
+    `whole`: a file without SOP Class UID and SOP Instance UID raises FileError.
+    """
+    also = compiled.rules.condition_tags if compiled else also
     while True:
         data = source.read(0, window)
         encoding = filemeta.encoding_of(meta, data)
@@ -314,7 +310,7 @@ def _identified(
         except NeedMore as need:
             window = _wider(window, source, need)
             continue
-        if not (uids.is_uid(instance.sop_class_uid) and instance.sop_instance_uid):
+        if whole and not (uids.is_uid(instance.sop_class_uid) and instance.sop_instance_uid):
             raise FileError("no-sop-uid", "SOP Class UID or SOP Instance UID is missing, or no UID")
         return instance, values, encoding
 
@@ -325,6 +321,7 @@ def _deidentified(
     sink: Sink,
     compiled: CompiledRules,
     trace: list[Touch] | None,
+    acquaintance: Acquaintance | None,
     bytes_in: int,
     detail: str = "",
 ) -> Rewritten:
@@ -335,6 +332,10 @@ def _deidentified(
             raise SetAside("no-scope-uid", f"the file has no UID of the scope {scope}")
     if (refusal := rules.refusal(values)) is not None:
         raise SetAside(*refusal)
+    known = acquaintance(instance) if acquaintance else None
+    if known is None:
+        known = compiled.known(_said(source, meta, encoding))
+    instance = replace(rules.with_origins(instance, values), known=known)
     walk = Walk(compiled, instance, encoding, rules.variant(values), trace)
     tail = _fed(walk, compiled, source, 0, meta.start)
     syntax = meta.transfer_syntax_uid or filemeta.syntax_of(encoding)
@@ -357,8 +358,9 @@ def _deidentified(
     return Rewritten(
         bytes_in=bytes_in,
         bytes_out=sink.written,
-        sha256=sink.digest.hexdigest(),
+        digest=sink.digest,
         sop_class_uid=walk.sop_class_uid,
+        sop_instance_uid=walk.sop_instance_uid,
         transfer_syntax_uid=syntax,
         scope_id=compiled.scope_id(instance),
         counts=walk.counts,

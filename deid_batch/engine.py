@@ -6,6 +6,7 @@ This is the only code that changes the bytes of a data set. What it does not tou
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from functools import lru_cache
 
 from deid_batch import dictionary
@@ -13,6 +14,7 @@ from deid_batch.crypto import derive
 from deid_batch.errors import FileError, NeedMore, OddEncoding, Unreadable
 from deid_batch.frames import NEVER, Blocks, Frame, Tail, Touch, block_of
 from deid_batch.identity import CHARSET, IDENTITY, SOP_CLASS_UID, SOP_INSTANCE_UID, plain_text
+from deid_batch.known import Identity, Known, known
 from deid_batch.layouts import Layouts
 from deid_batch.methods import Change, Element, Instance, Method
 from deid_batch.methods.base import Place
@@ -80,6 +82,10 @@ class CompiledRules:
                 self._plans.clear()
             plans = self._plans[ground] = Plans(self.rules, ground)
         return plans
+
+    def known(self, identities: Iterable[Identity]) -> Known:
+        """What is known where these identify, and what the config names."""
+        return known({*identities, *self.rules.identifiers}, always=self.rules.takes_common_words)
 
     def scope_id(self, instance: Instance) -> str:
         """16 hex digits that files of one scope have in common and that tell nothing else; "" without a scope UID."""
@@ -353,13 +359,28 @@ class Walk:
         added = b""
         left = [(made, encoded) for made, encoded in frame.plans.additions if made.tag >= frame.due]
         for made, encoded in left:
-            if made.tag < tag:
+            if made.tag >= tag:
+                continue
+            if isinstance(encoded, Plan):
+                added += self._given(encoded, frame)
+            else:
                 added += encoded
                 if self._trace is not None and isinstance(made.value, bytes):
                     rule, little = len(self._compiled.rules.rules), frame.encoding.little
                     self._trace.append(Touch((), made.tag, made.vr, rule, b"", little, b"", made.value))
         frame.due = next((made.tag for made, _ in left if made.tag > tag), NEVER)
         return added
+
+    def _given(self, plan: Plan, frame: Frame) -> bytes:
+        """An element whose value a list gives; none where the list has none for the file."""
+        assert plan.decision is not None
+        value = self._change(b"", plan, frame).value
+        if not value:
+            return b""
+        self.hits[plan.decision.rule] += 1
+        self._counts[plan.decision.method.column] += 1
+        self._touch(plan, frame, b"", value, plan.decision.rule)
+        return self._written(plan, value, frame)
 
     def _cut_off(self, data: bytes, end: int, stop: int, what: str) -> Unreadable:
         """The error for what goes on behind `end`, to `stop`."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from deid_batch.dicomdir import Directory
 
 UNFINISHED = "the run is not finished"
-_NAME = "DICOMDIR"
+NAME = "DICOMDIR"
 _STATE = "dicomdir"
 _COMPONENT = re.compile(rb"[A-Z0-9_]{1,8}")
 _MOST_COMPONENTS = 8
@@ -35,13 +35,13 @@ class FileSet:
 
     def __init__(self, out: bytes, ledger: Ledger) -> None:
         self._out = out
-        self._place = os.path.join(self._out, _NAME.encode())
+        self._place = os.path.join(self._out, NAME.encode())
         self._ledger = ledger
 
     def withdraw_stale(self) -> None:
         """Take our DICOMDIR away where it does not refer to the outputs as they are, or an output needs its name."""
         known = self._ledger.remembered(_STATE)
-        if known and (self._ledger.claims(_NAME) or known[:32] != self._outputs()):
+        if known and (self._ledger.claims(NAME) or known[:32] != self._outputs()):
             self._withdraw()
 
     def _withdraw(self) -> None:
@@ -61,7 +61,7 @@ class FileSet:
             files = self._check_names(overwrite=overwrite)
             outputs = self._outputs()
             if self._ledger.remembered(_STATE) != outputs + _digest_of(self._place):
-                self._write(os.path.join(temporary, _NAME.encode()), outputs, self._directory(files, progress, goes_on))
+                self._write(os.path.join(temporary, NAME.encode()), outputs, self._directory(files, progress, goes_on))
         except _NoneCanBe as why:
             self._withdraw()
             return f"No DICOMDIR is written: {why}"
@@ -69,12 +69,12 @@ class FileSet:
 
     def _check_names(self, *, overwrite: bool) -> int:
         """How many files are to be referred to."""
-        names = Counter(is_file_id(path) for path, _ in self._ledger.written())
+        names = Counter(is_file_id(name) for _, name, _ in self._ledger.written())
         if not names:
             raise _NoneCanBe("there are no files to refer to")
         if names[False]:
             raise _NoneCanBe(f"{names[False]:,} of {names.total():,} names are no File IDs ({_RULE})")
-        if self._ledger.claims(_NAME) or os.path.isdir(self._place):
+        if self._ledger.claims(NAME) or os.path.isdir(self._place):
             raise _NoneCanBe("an output, or a folder of outputs, has its name")
         if os.path.lexists(self._place) and not (overwrite or self._ledger.remembered(_STATE)):
             raise _NoneCanBe("in OUT stands a file of that name that no run known here wrote")
@@ -85,11 +85,11 @@ class FileSet:
 
         directory, unread = Directory(), 0
         with progress.phase("DICOMDIR", files) as advance:
-            for path, size in self._ledger.written():
+            for _, name, size in self._ledger.written():
                 if not goes_on():
                     raise _NoneCanBe(UNFINISHED)
                 try:
-                    directory.add(path, os.path.join(self._out, path))
+                    directory.add(name, os.path.join(self._out, name))
                 except Exception:  # the rim: pydicom raises whatever a file's contents lead to
                     unread += 1
                 advance(1, size, 0)
@@ -116,8 +116,8 @@ class FileSet:
     def _outputs(self) -> bytes:
         """A digest of all outputs and their names."""
         digest = hashlib.sha256()
-        for path, output in self._ledger.digests():
-            digest.update(b"%d %b %b\0" % (len(path), path, output.encode()))
+        for _, name, output in self._ledger.digests():
+            digest.update(b"%d %b %b\0" % (len(name), name, output.encode()))
         return digest.digest()
 
 

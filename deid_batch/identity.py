@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
-from deid_batch import dictionary
+from deid_batch import crypto, dictionary
 from deid_batch.conditions import Values
 from deid_batch.errors import BadValue
 from deid_batch.methods import Instance
@@ -35,16 +37,38 @@ def read_instance(
     if found is None:
         found = top_level_values(data, pos, encoding, wanted, max(wanted), partial=partial)
     charset = found.get(CHARSET, b"")
+    return instance_of(found), {tag: _values(found[tag], tag, charset) for tag in also & found.keys()}
+
+
+def instance_of(found: Mapping[int, bytes]) -> Instance:
+    """The identity that top-level values tell."""
+    charset = found.get(CHARSET, b"")
     patient = [plain_text(found.get(tag, b""), charset) for tag in (0x00100021, 0x00100020)]
     uid = {tag: uids.text_of(found[tag]) for tag in IDENTITY & found.keys()}
-    instance = Instance(
+    return Instance(
         uid.get(SOP_CLASS_UID, ""),
         uid.get(SOP_INSTANCE_UID, ""),
         uid.get(0x0020000D, ""),
         uid.get(0x0020000E, ""),
         "\0".join(patient) if patient[1] else "",
     )
-    return instance, {tag: _values(found[tag], tag, charset) for tag in also & found.keys()}
+
+
+class Groups(NamedTuple):
+    """The names of the groups that an instance belongs to, "" where it does not say; they tell nothing else."""
+
+    patient: str
+    study: str
+
+
+def groups_of(instance: Instance, key: bytes) -> Groups:
+    """The groups of an instance: its patient's and its study's, by a key of the run's own."""
+    return Groups(_group(key, "patient", instance.patient), _group(key, "study", instance.study_instance_uid))
+
+
+@lru_cache(maxsize=1024)
+def _group(key: bytes, kind: str, name: str) -> str:
+    return crypto.derive(key, f"group {kind}", name.encode()).hex()[:16] if name else ""
 
 
 def _values(raw: bytes, tag: int, charset: bytes) -> Values:

@@ -23,24 +23,40 @@ Fault = sqlite3.DatabaseError
 """What any method raises where the file can't be read or written."""
 _COUNTED = COLUMNS[COLUMNS.index("kept") : -1]
 _CLEARED = ", ".join(f'"{column}" = NULL' for column in COLUMNS)
+_UNKNOWN = "scope = NULL, patient = NULL, study = NULL, lookups = NULL, instance = NULL, is_copy = 0"
 _PAGE = 10_000
+_EPOCH = "identity epoch"
+_TO_DO = "FROM file WHERE status IS NULL AND"
+_UNCOLLECTED = (
+    "scope IS NOT NULL AND collected IS NOT ?1 AND (status IS NULL OR status IN ('written', 'set-aside')) AND "
+    f"(patient IN (SELECT patient {_TO_DO} patient != '') OR study IN (SELECT study {_TO_DO} study != ''))"
+)
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS rule (number INTEGER PRIMARY KEY, hits INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS file (
     path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, run INTEGER NOT NULL,
-    scope TEXT, {", ".join(f'"{column}"' for column in COLUMNS)}
+    name BLOB, instance BLOB, is_copy INTEGER NOT NULL DEFAULT 0,
+    scope TEXT, patient TEXT, study TEXT, collected INTEGER, lookups BLOB,
+    {", ".join(f'"{column}"' for column in COLUMNS)}
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS identity (
+    grp TEXT NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL, fresh INTEGER NOT NULL, PRIMARY KEY (grp, kind, text)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS todo ON file (scope, path) WHERE status IS NULL;
+CREATE INDEX IF NOT EXISTS twins ON file (instance, path) WHERE instance IS NOT NULL;
+CREATE INDEX IF NOT EXISTS named ON file (name) WHERE name IS NOT NULL;
 """
+"""`name` is the output's path from OUT: NULL where it is that of the file, empty where it is not known yet."""
+_NAME = "COALESCE(name, path)"
 _ENDINGS = re.compile(r"(?<=[^/])[. ]+(?=/|$)")
 _NAMES = """
-DROP TABLE IF EXISTS temp.name;
-CREATE TEMP TABLE name AS SELECT path, folded(path) AS folded FROM file
-    WHERE reason IS NULL OR reason NOT IN ('not-regular', 'link-outside', 'unreadable');
-CREATE INDEX temp.by_folded ON name (folded, path);
+DROP TABLE IF EXISTS temp.folding;
+CREATE TEMP TABLE folding AS SELECT path, folded(COALESCE(name, path)) AS folded FROM file
+    WHERE (reason IS NULL OR reason NOT IN ('not-regular', 'link-outside', 'unreadable')) AND name IS NOT x'';
+CREATE INDEX temp.by_folded ON folding (folded, path);
 """
-"""Files by what a file system that folds names makes of theirs; '0' is what comes behind '/'."""
+"""Files by what a file system that folds names makes of their outputs'; '0' is what comes behind '/'."""
 
 
 class Found(NamedTuple):
@@ -51,12 +67,40 @@ class Found(NamedTuple):
     mtime_ns: int
 
 
+class Scoped(NamedTuple):
+    """A file that was probed: its scope, and the groups it shares what identifies with, "" where it has none."""
+
+    path: bytes
+    scope: str
+    patient: str = ""
+    study: str = ""
+
+
 class Todo(NamedTuple):
-    """A file that is still to be done, and the scope it belongs to."""
+    """A file that is still to be done, its scope and groups, and what its output is to be called if not the same."""
 
     scope: str
     path: bytes
     size: int
+    name: bytes | None = None
+    patient: str = ""
+    study: str = ""
+    is_copy: bool = False
+
+
+Said = tuple[str, str, str]
+"""What identifies: the group that it was said in, its kind and its text."""
+
+
+class Coverage(NamedTuple):
+    """How many values, and files with them, a list knows and does not know; `new`: how many those become."""
+
+    values: int
+    files: int
+    missing_values: int
+    missing_files: int
+    files_without: int
+    new: int
 
 
 class Outcome(NamedTuple):
@@ -81,6 +125,7 @@ class Ledger:
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute("PRAGMA secure_delete = ON")
         self._db.executescript(_SCHEMA)
 
     def close(self) -> None:
@@ -99,6 +144,7 @@ class Ledger:
         """Forget all files; state stays."""
         with self._transaction():
             self._db.execute("DELETE FROM file")
+            self._db.execute("DELETE FROM identity")
             self._db.execute("DELETE FROM rule")
 
     def remembered(self, name: str) -> bytes | None:
@@ -122,16 +168,20 @@ class Ledger:
         """Those of the files that are known, but not as they are now."""
         return [file for file in files if self._has_changed(file)]
 
-    def found(self, run: int, files: Iterable[Found], changed: Iterable[Found]) -> None:
-        """Take in files that a scan found; those that have changed are to be done again."""
+    def found(self, run: int, files: Iterable[Found], changed: Iterable[Found] = (), name: bytes | None = None) -> None:
+        """Take in files that a scan found; those that have changed are to be done again.
+
+        `name` is what is known of their outputs' names: None, they are those of the files; b"", nothing.
+        """
         with self._transaction():
             self._db.executemany(
-                "INSERT INTO file (path, size, mtime_ns, run) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE "
-                "SET run = excluded.run",
-                [(*file, run) for file in files],
+                "INSERT INTO file (path, size, mtime_ns, run, name) VALUES (?, ?, ?, ?, ?) ON CONFLICT (path) "
+                "DO UPDATE SET run = excluded.run",
+                [(*file, run, name) for file in files],
             )
             self._db.executemany(
-                f"UPDATE file SET size = ?2, mtime_ns = ?3, scope = NULL, {_CLEARED} WHERE path = ?1", changed
+                f"UPDATE file SET size = ?2, mtime_ns = ?3, name = ?4, {_UNKNOWN}, {_CLEARED} WHERE path = ?1",
+                [(*file, name) for file in changed],
             )
 
     def _has_changed(self, file: Found) -> bool:
@@ -154,9 +204,9 @@ class Ledger:
         with self._transaction():
             self._db.execute("DELETE FROM file WHERE run != ? AND status IS NULL", (run,))
 
-    def written(self) -> Iterator[tuple[bytes, int]]:
-        """(path, size of its output) of all files that were written."""
-        query = "SELECT path, bytes_out FROM file WHERE status = 'written' AND path > ? ORDER BY path"
+    def written(self) -> Iterator[tuple[bytes, bytes, int]]:
+        """(path, its output's, size of that) of all files that were written."""
+        query = f"SELECT path, {_NAME}, bytes_out FROM file WHERE status = 'written' AND path > ? ORDER BY path"
         return self._pages(query, 1)
 
     def is_written(self, path: bytes) -> bool:
@@ -164,10 +214,23 @@ class Ledger:
         query = "SELECT 1 FROM file WHERE path = ? AND status = 'written'"
         return self._db.execute(query, (path,)).fetchone() is not None
 
+    def output_of(self, path: bytes) -> bytes:
+        """Where the output of a file stands, or would stand; b"" where that is not known."""
+        row = self._db.execute(f"SELECT {_NAME} FROM file WHERE path = ?", (path,)).fetchone()
+        return bytes(row[0]) if row else b""
+
+    def is_output(self, name: bytes) -> bool:
+        """Whether the output of a file that was written has this path."""
+        query = (
+            "SELECT 1 FROM file WHERE path = ?1 AND name IS NULL AND status = 'written' "
+            "UNION ALL SELECT 1 FROM file WHERE name = ?1 AND status = 'written'"
+        )
+        return self._db.execute(query, (name,)).fetchone() is not None
+
     def claims(self, name: str) -> bool:
         """Whether a file is written under a name, in whatever case, or in a folder of it, or may still be."""
         query = (
-            "SELECT 1 FROM file WHERE substr(upper(CAST(path AS TEXT)) || '/', 1, ?2) = ?1 "
+            f"SELECT 1 FROM file WHERE substr(upper(CAST({_NAME} AS TEXT)) || '/', 1, ?2) = ?1 "
             "AND (status IS NULL OR status = 'written') LIMIT 1"
         )
         return self._db.execute(query, (f"{name}/".upper(), len(name) + 1)).fetchone() is not None
@@ -184,26 +247,114 @@ class Ledger:
         query = "SELECT path FROM file WHERE status IS NULL AND scope IS NULL AND path > ? ORDER BY path"
         return (row[0] for row in self._pages(query, 1))
 
-    def probed(self, scopes: Iterable[tuple[bytes, str]]) -> None:
-        """Note the scopes of files."""
+    def probed(
+        self,
+        scopes: Iterable[Scoped],
+        lookups: Iterable[tuple[bytes, bytes]] = (),
+        said: Iterable[Said] = (),
+        instances: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """Note the scopes and groups of files, what in them identifies, and what lists and twins are told by."""
+        collected = self._epoch()
         with self._transaction():
-            self._db.executemany("UPDATE file SET scope = ?2 WHERE path = ?1", scopes)
+            self._db.executemany(
+                "UPDATE file SET scope = ?2, patient = ?3, study = ?4, collected = ?5 WHERE path = ?1",
+                [(*scoped, collected) for scoped in scopes],
+            )
+            self._db.executemany("UPDATE file SET lookups = ?2 WHERE path = ?1", lookups)
+            self._db.executemany("UPDATE file SET instance = ?2 WHERE path = ?1", instances)
+            self._db.executemany("INSERT OR IGNORE INTO identity VALUES (?, ?, ?, 1)", said)
+
+    def uncollected(self) -> Iterator[bytes]:
+        """Files, done or not, of whose groups a file is to be done, and of which is forgotten what they said."""
+        query = f"SELECT path FROM file WHERE {_UNCOLLECTED} AND path > ?2 ORDER BY path"
+        return (row[0] for row in self._pages(query, 1, self._epoch()))
+
+    def recollected(self, paths: Iterable[bytes], said: Iterable[Said]) -> None:
+        """Note again what files say that identifies, which others knew when they were written."""
+        collected = self._epoch()
+        with self._transaction():
+            self._db.executemany("UPDATE file SET collected = ?2 WHERE path = ?1", [(it, collected) for it in paths])
+            self._db.executemany(
+                "INSERT INTO identity VALUES (?, ?, ?, 0) ON CONFLICT (grp, kind, text) DO UPDATE SET fresh = 0", said
+            )
+
+    def reopen_outgrown(self) -> int:
+        """Let files be done again that were written before something was known of their groups; how many."""
+        fresh = "SELECT grp FROM identity WHERE fresh"
+        with self._transaction():
+            outgrown = self._db.execute(
+                f"UPDATE file SET {_CLEARED} WHERE status = 'written' AND (patient IN ({fresh}) OR study IN ({fresh}))"
+            ).rowcount
+            self._db.execute("UPDATE identity SET fresh = 0 WHERE fresh")
+        return outgrown
+
+    def known_in(self, groups: Sequence[str]) -> list[Said]:
+        """What is known in these groups that identifies, in order."""
+        query = "SELECT grp, kind, text FROM identity WHERE grp = ? ORDER BY kind, text"
+        return [row for group in sorted(groups) for row in self._db.execute(query, (group,))]
+
+    def forget_identity(self) -> None:
+        """Forget what identifies; its bytes are overwritten."""
+        if self._db.execute("SELECT 1 FROM identity LIMIT 1").fetchone() is None:
+            return
+        with self._transaction():
+            self._db.execute("DELETE FROM identity")
+            self._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (_EPOCH, b"%d" % (self._epoch() + 1)))
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _epoch(self) -> int:
+        """How often what identifies was forgotten."""
+        return int(self.remembered(_EPOCH) or b"0")
+
+    def misjudged_copies(self) -> list[bytes]:
+        """Files of which it has changed whether one of their SOP Instance UID comes before them."""
+        query = (
+            "SELECT path FROM file AS this WHERE instance IS NOT NULL AND is_copy != EXISTS "
+            "(SELECT 1 FROM file WHERE instance = this.instance AND path < this.path) ORDER BY path"
+        )
+        return [row[0] for row in self._db.execute(query)]
+
+    def rejudge_copies(self, paths: Iterable[bytes]) -> None:
+        """Let these files be copies if they were none, and the other way round; they are done again."""
+        with self._transaction():
+            self._db.executemany(
+                f"UPDATE file SET is_copy = NOT is_copy, {_CLEARED} WHERE path = ?", [(path,) for path in paths]
+            )
+
+    def coverage(self, start: int) -> Coverage:
+        """What a list says of all files, by the marks that begin at this byte."""
+        query = (
+            "WITH mark AS (SELECT substr(lookups, ?1, 1) AS known, substr(lookups, ?1 + 1, 8) AS old, "
+            "substr(lookups, ?1 + 9, 8) AS new FROM file WHERE lookups IS NOT NULL) SELECT "
+            "COUNT(DISTINCT CASE known WHEN x'01' THEN old END), SUM(known = x'01'), "
+            "COUNT(DISTINCT CASE known WHEN x'00' THEN old END), SUM(known = x'00'), SUM(known = x'02'), "
+            "COUNT(DISTINCT CASE known WHEN x'01' THEN new END) FROM mark"
+        )
+        return Coverage(*(count or 0 for count in self._db.execute(query, (start + 1,)).fetchone()))
 
     def todo(self) -> Iterator[Todo]:
         """The files to be done, scope by scope."""
         query = (
-            "SELECT scope, path, size FROM file WHERE status IS NULL AND (scope, path) > (?, ?) ORDER BY scope, path"
+            "SELECT scope, path, size, name, patient, study, is_copy FROM file "
+            "WHERE status IS NULL AND (scope, path) > (?, ?) ORDER BY scope, path"
         )
         return (Todo(*row) for row in self._pages(query, 2))
 
-    def done(self, rows: Iterable[tuple[bytes, Sequence[object]]], hits: Mapping[int, int]) -> None:
-        """Note what became of files: their audit rows, and how many elements each rule decided."""
+    def done(
+        self,
+        rows: Iterable[tuple[bytes, Sequence[object]]],
+        hits: Mapping[int, int],
+        names: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """Note what became of files: their audit rows, how many elements each rule decided, and outputs' names."""
         assigned = ", ".join(f'"{column}" = ?' for column in COLUMNS)
         with self._transaction():
             self._db.executemany(f"UPDATE file SET {assigned} WHERE path = ?", [(*row, path) for path, row in rows])
             self._db.executemany(
                 "INSERT INTO rule VALUES (?1, ?2) ON CONFLICT (number) DO UPDATE SET hits = hits + ?2", hits.items()
             )
+            self._db.executemany("UPDATE file SET name = ?2 WHERE path = ?1 AND status = 'written'", names)
 
     def rows(self) -> Iterator[tuple[object, ...]]:
         """The audit rows of all files that are done."""
@@ -229,15 +380,15 @@ class Ledger:
         self._db.create_function("folded", 1, _folded, deterministic=True)
         self._db.executescript(_NAMES)
         query = (
-            "SELECT path FROM name AS this WHERE EXISTS "
-            "(SELECT 1 FROM name WHERE folded = this.folded AND path < this.path) OR EXISTS "
-            "(SELECT 1 FROM name WHERE folded > this.folded || '/' AND folded < this.folded || '0') ORDER BY path"
+            "SELECT path FROM folding AS this WHERE EXISTS "
+            "(SELECT 1 FROM folding WHERE folded = this.folded AND path < this.path) OR EXISTS "
+            "(SELECT 1 FROM folding WHERE folded > this.folded || '/' AND folded < this.folded || '0') ORDER BY path"
         )
         return [row[0] for row in self._db.execute(query)]
 
-    def digests(self) -> Iterator[tuple[bytes, str]]:
-        """(path, digest of its output) of all files that were written."""
-        query = "SELECT path, sha256_out FROM file WHERE status = 'written' AND path > ? ORDER BY path"
+    def digests(self) -> Iterator[tuple[bytes, bytes, str]]:
+        """(path, its output's, digest of that) of all files that were written."""
+        query = f"SELECT path, {_NAME}, sha256_out FROM file WHERE status = 'written' AND path > ? ORDER BY path"
         return self._pages(query, 1)
 
     def outcomes(self) -> list[Outcome]:
@@ -270,13 +421,18 @@ class Ledger:
         condition = "status IS NULL AND scope IS NULL" if unprobed else "status IS NULL"
         return int(self._db.execute(f"SELECT COUNT(*) FROM file WHERE {condition}").fetchone()[0])
 
-    def _pages(self, query: str, keys: int) -> Iterator[tuple[Any, ...]]:
+    def count_uncollected(self) -> int:
+        """How many files `uncollected` yields."""
+        query = f"SELECT COUNT(*) FROM file WHERE {_UNCOLLECTED}"
+        return int(self._db.execute(query, (self._epoch(),)).fetchone()[0])
+
+    def _pages(self, query: str, keys: int, *before: Any) -> Iterator[tuple[Any, ...]]:
         """Rows of a query in portions, so that memory stays flat and the table may be written to meanwhile.
 
-        The first `keys` columns are the order; the query takes the last row's as its parameters.
+        The first `keys` columns are the order; the query takes the last row's as its parameters, behind those `before`.
         """
         last: tuple[Any, ...] = (b"",) if keys == 1 else ("", b"")
-        while rows := self._db.execute(f"{query} LIMIT {_PAGE}", last).fetchall():
+        while rows := self._db.execute(f"{query} LIMIT {_PAGE}", (*before, *last)).fetchall():
             yield from rows
             last = rows[-1][:keys]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from typing import TypeVar
 
@@ -16,10 +16,19 @@ MAX_BYTES = 512 << 20
 
 @dataclass(frozen=True)
 class Job:
-    """Files that one worker does in one go."""
+    """Files that one worker does in one go; `names` are (path, its output's) where these differ.
+
+    `copies` are those paths whose SOP Instance UID another file has too.
+    """
 
     paths: tuple[bytes, ...]
     size: int = 0
+    names: tuple[tuple[bytes, bytes], ...] = ()
+    copies: tuple[bytes, ...] = ()
+    groups: tuple[str, ...] = ()
+    """The groups of patients and studies that the files belong to."""
+    known: bytes = field(default=b"", repr=False)
+    """What is known in these groups that identifies, sealed."""
 
 
 def cut_into_jobs(files: Iterable[Todo], max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES) -> Iterator[Job]:
@@ -27,18 +36,33 @@ def cut_into_jobs(files: Iterable[Todo], max_files: int = MAX_FILES, max_bytes: 
 
     A scope that fits into a job is not divided; small scopes share one.
     """
-    paths: list[bytes] = []
+    gathered: list[Todo] = []
     size = 0
     for _, group in groupby(files, key=lambda todo: todo.scope):
         for part in _portions(group, max_files, max_bytes):
             part_size = sum(todo.size for todo in part)
-            if paths and (len(paths) + len(part) > max_files or size + part_size > max_bytes):
-                yield Job(tuple(paths), size)
-                paths, size = [], 0
-            paths.extend(todo.path for todo in part)
+            if gathered and (len(gathered) + len(part) > max_files or size + part_size > max_bytes):
+                yield _job(gathered, size)
+                gathered, size = [], 0
+            gathered.extend(part)
             size += part_size
-    if paths:
-        yield Job(tuple(paths), size)
+    if gathered:
+        yield _job(gathered, size)
+
+
+def _job(files: Sequence[Todo], size: int) -> Job:
+    names = tuple((todo.path, todo.name) for todo in files if todo.name)
+    copies = tuple(todo.path for todo in files if todo.is_copy)
+    groups = {group for todo in files for group in (todo.patient, todo.study) if group}
+    return Job(tuple(todo.path for todo in files), size, names, copies, tuple(sorted(groups)))
+
+
+def single_jobs(job: Job) -> Iterator[Job]:
+    """A job's files, each in a job of its own."""
+    for path in job.paths:
+        names = tuple(pair for pair in job.names if pair[0] == path)
+        copies = tuple(copy for copy in job.copies if copy == path)
+        yield replace(job, paths=(path,), size=0, names=names, copies=copies)
 
 
 def portions(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:

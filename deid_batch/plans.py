@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from deid_batch import dictionary
 from deid_batch.errors import OddEncoding
 from deid_batch.methods import Change, Method
+from deid_batch.methods.mapping import Mapped
 from deid_batch.rules import Decision, RuleSet, Variant
 from deid_batch.values import text
-from deid_batch.wire import LONG_VRS, TEXT_VRS, VRS, WORD_SIZE, Encoding, encode_made, tag_name
+from deid_batch.wire import LONG_VRS, TEXT_VRS, VRS, WORD_SIZE, Encoding, Made, encode_made, tag_name
 
 MAX_PLANS = 20_000
 _FIXED_SIZE_VRS = frozenset("AT FD FL SL SS SV UL US UV".split())
@@ -78,8 +79,13 @@ class Plans(dict[bytes, Entry]):
         """What the walk knows of the items of each sequence."""
         self._private: dict[tuple[bytes, str | None], Entry] = {}
         additions = () if ground.path else rules.additions(ground.variant)
-        self.additions = tuple((made, encode_made(made, ground.encoding)) for made in additions)
-        """What the top level is to have if it has it not, by tag."""
+        self.additions = tuple((made, self._addition(made)) for made in additions)
+        """What the top level is to have if it has it not, by tag: the element, or the plan for its value."""
+
+    def _addition(self, made: Made) -> bytes | Plan:
+        decision = self._rules.decide(made.tag, made.vr, None, *self._ground[2:])
+        is_given = decision is not None and isinstance(decision.method, Mapped)
+        return Plan(made.tag, made.vr, made.vr, decision) if is_given else encode_made(made, self.encoding)
 
     def __missing__(self, header: bytes) -> Entry:
         if len(self) > MAX_PLANS:

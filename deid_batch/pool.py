@@ -11,17 +11,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from multiprocessing import get_context, resource_tracker
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import resource_tracker as loky_resource_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from deid_batch.errors import StoppedEarly
-from deid_batch.plan import Job
-from deid_batch.worker import JobResult, Setting, deidentify, probe, start
+from deid_batch.plan import Job, single_jobs
+from deid_batch.worker import deidentify, probe, start
 
-_TASKS: dict[str, Callable[[Job], JobResult]] = {"probe": probe, "deidentify": deidentify}
+Answer = tuple[Job, Any]
+"""A job and its result; None where its one file ended its worker again and again."""
+Tasks = Mapping[str, Callable[[Job], object]]
+_TASKS: Tasks = {"probe": probe, "deidentify": deidentify}
 _SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _AHEAD = 2
 _CONTEXT = get_context("fork") if sys.platform == "linux" else None
@@ -32,8 +35,8 @@ _STARTS = 3
 warnings.filterwarnings("ignore", category=UserWarning, module=r"joblib\.externals\.loky")  # of a killed worker
 
 
-class Pool(Protocol[Result]):
-    """Workers that do tasks, called by their names, on jobs."""
+class Pool(Protocol):
+    """Workers that do tasks (`probe`, `deidentify`, or others) on jobs."""
 
     deaths_allowed: int
     """How often a single file may end its worker before it is given up."""
@@ -44,7 +47,7 @@ class Pool(Protocol[Result]):
         """How many jobs can be under way at the same time."""
         ...
 
-    def submit(self, task: str, job: Job) -> Future[Result]:
+    def submit(self, task: str, job: Job) -> Future[Any]:
         """Have a job done."""
         ...
 
@@ -57,16 +60,14 @@ class Pool(Protocol[Result]):
         ...
 
 
-def run_jobs(
-    pool: Pool[Result], task: str, jobs: Iterable[Job], wanted: Callable[[], bool]
-) -> Iterator[tuple[Job, Result | None]]:
-    """Each job with its result, in the order they finish; None where its one file ended its worker again and again.
+def run_jobs(pool: Pool, task: str, jobs: Iterable[Job], wanted: Callable[[], bool]) -> Iterator[Answer]:
+    """Each job with its result, in the order they finish.
 
     Jobs are taken as long as `wanted()`; those under way are always finished. Memory does not grow with them.
     """
     suspects = deque[Job]()
     source = iter(jobs)
-    running: dict[Future[Result], Job] = {}
+    running: dict[Future[Any], Job] = {}
     while True:
         while wanted() and len(running) < pool.capacity() * _AHEAD and (job := next(source, None)) is not None:
             running[pool.submit(task, job)] = job
@@ -86,9 +87,7 @@ def run_jobs(
             yield from _one_by_one(pool, task, suspects, wanted)
 
 
-def _one_by_one(
-    pool: Pool[Result], task: str, suspects: deque[Job], wanted: Callable[[], bool]
-) -> Iterator[tuple[Job, Result | None]]:
+def _one_by_one(pool: Pool, task: str, suspects: deque[Job], wanted: Callable[[], bool]) -> Iterator[Answer]:
     """Do the jobs that were under way when a worker died one by one; file by file where that is not enough."""
     pool.renew(alone=True)
     deaths: dict[Job, int] = {}
@@ -101,7 +100,7 @@ def _one_by_one(
         pool.renew(alone=True)
         deaths[job] = deaths.get(job, 0) + 1
         if len(job.paths) > 1:
-            suspects.extendleft(Job((path,)) for path in reversed(job.paths))
+            suspects.extendleft(reversed(list(single_jobs(job))))
         elif deaths[job] < pool.deaths_allowed:
             suspects.appendleft(job)
         else:
@@ -109,7 +108,7 @@ def _one_by_one(
     pool.renew(alone=False)
 
 
-class LocalPool(Generic[Result]):
+class LocalPool:
     """joblib's worker processes (loky), used through their executor.
 
     `joblib.Parallel` drops finished results when a worker dies; the executor keeps them. Even with one job the
@@ -119,23 +118,22 @@ class LocalPool(Generic[Result]):
     deaths_allowed = 2
     shares_fate = True
 
-    def __init__(
-        self, jobs: int, tasks: Mapping[str, Callable[[Job], Result]], initializer: Callable[..., None], setting: object
-    ) -> None:
+    def __init__(self, jobs: int, initializer: Callable[[Any, int], None], setting: object, tasks: Tasks) -> None:
         self._jobs = self._workers = jobs
+        self._initializer = initializer
+        self._setting = setting
         self._tasks = tasks
-        self._initializer, self._setting = initializer, setting
         self._executor: ProcessPoolExecutor | None = None
 
     def capacity(self) -> int:
         return self._jobs
 
-    def submit(self, task: str, job: Job) -> Future[Result]:
+    def submit(self, task: str, job: Job) -> Future[Any]:
         executor = self._executor or self._started()
         try:
             return _submitted(executor, self._tasks[task], job)
         except BrokenProcessPool as error:  # a worker died since the last look
-            future: Future[Result] = Future()
+            future: Future[Any] = Future()
             future.set_exception(error)
             return future
 
@@ -175,21 +173,14 @@ class LocalPool(Generic[Result]):
 
 
 @contextmanager
-def local_pool(jobs: int, setting: Setting) -> Iterator[Pool[JobResult]]:
-    """Worker processes on this machine that de-identify."""
-    with pool_of(jobs, _TASKS, start, setting) as pool:
-        yield pool
+def local_pool(
+    jobs: int, setting: object, initializer: Callable[[Any, int], None] = start, tasks: Tasks = _TASKS
+) -> Iterator[Pool]:
+    """Worker processes on this machine; an error ends them at once.
 
-
-@contextmanager
-def pool_of(
-    jobs: int, tasks: Mapping[str, Callable[[Job], Result]], initializer: Callable[..., None], setting: object
-) -> Iterator[Pool[Result]]:
-    """Worker processes on this machine, made by `initializer(setting, this process's id)`; an error ends them at once.
-
-    What is handed over must be known to every process by its name.
+    Each is given the setting and this process's id before it does a task.
     """
-    pool = LocalPool(jobs, tasks, initializer, setting)
+    pool = LocalPool(jobs, initializer, setting, tasks)
     try:
         yield pool
     except BaseException:

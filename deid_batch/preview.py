@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from deid_batch.config import load_config
 from deid_batch.config.keys import with_keys_of
 from deid_batch.config.settings import KEY_SETTINGS
-from deid_batch.dicomfile import NoSink, rewrite
+from deid_batch.dicomfile import rewrite
 from deid_batch.engine import CompiledRules
 from deid_batch.errors import FileError, UsageError
 from deid_batch.frames import Touch
 from deid_batch.rules import RuleSet
+from deid_batch.sinks import NoSink
 
 
 def changes_of(path: str, config_name: str, keys: str | None = None) -> tuple[list[Touch], RuleSet, list[str]]:

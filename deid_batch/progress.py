@@ -18,8 +18,14 @@ tqdm.monitor_interval = 0  # which would start a thread, and workers are forked
 class Progress:
     """Shows how far a run is; never a name or a value."""
 
-    def __init__(self, *, shown: bool = True) -> None:
+    def __init__(self, *, shown: bool = True, told: bool = True) -> None:
         self._shown = shown
+        self._told = told
+
+    def tell(self, *lines: str) -> None:
+        """Say something before the run goes on."""
+        for line in lines if self._told else ():
+            print(f"deid-batch: {line}", file=sys.stderr, flush=True)  # noqa: T201
 
     @contextmanager
     def phase(self, name: str, files: int) -> Iterator[Advance]:

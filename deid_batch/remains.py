@@ -7,11 +7,12 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from deid_batch import dictionary
-from deid_batch.dicomfile import Source, look_at, truncated
+from deid_batch.dicomfile import look_at, truncated
 from deid_batch.errors import NeedMore, Unreadable
 from deid_batch.identity import plain_text
 from deid_batch.remnants import Attribute, Remnant, jpeg_segments, names_of, remnants, text_runs
 from deid_batch.selectors import Selector, facts_of
+from deid_batch.sinks import Source
 from deid_batch.wire import (
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,

@@ -14,7 +14,7 @@ from deid_batch.audit import csv_line, shown_path
 from deid_batch.config.selectors import parse_any, parse_vr
 from deid_batch.errors import FileError, SourceError, StoppedEarly, UsageError
 from deid_batch.plan import Job, portions
-from deid_batch.pool import pool_of, run_jobs
+from deid_batch.pool import local_pool, run_jobs
 from deid_batch.progress import Progress
 from deid_batch.remains import Wanted
 from deid_batch.remnants import Attribute, Remnant, names_of
@@ -64,7 +64,7 @@ _setting: Setting | None = None
 def start(setting: Setting, parent: int) -> None:
     """Make this process a worker of a review."""
     global _setting  # noqa: PLW0603 - a worker process has one setting for life
-    worker.become_worker(parent)
+    worker.settle_in(parent)
     _setting = setting
 
 
@@ -129,7 +129,7 @@ def _looked_at(root: bytes, jobs: int, wanted: Wanted, tally: Tally, progress: P
             passed += 1
     found = (entry.path for entry in find_files(root) if not isinstance(entry, Passed))
     cut = (Job(paths) for paths in portions(found, _FILES_OF_A_JOB))
-    with pool_of(jobs, {"look": look}, start, Setting(root, wanted)) as pool, progress.phase("Review", files) as on:
+    with local_pool(jobs, Setting(root, wanted), start, {"look": look}) as pool, progress.phase("Review", files) as on:
         for job, answer in run_jobs(pool, "look", cut, lambda: True):
             part = answer or Part(_unread(job.paths[0], "worker-died"), unread=1)
             tally.add(part.tally)

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from deid_batch import dictionary
 from deid_batch.conditions import Condition, Values, all_hold
-from deid_batch.methods import Method
-from deid_batch.selectors import AnyPrivate, Anything, AtPath, Facts, Selector, TagIn, TagIs, facts_of
+from deid_batch.known import Identity
+from deid_batch.methods import Instance, Method
+from deid_batch.methods.mapping import Lookup, Mapped
+from deid_batch.selectors import (
+    AnyPrivate,
+    Anything,
+    AtPath,
+    Facts,
+    Selector,
+    TagIn,
+    TagIs,
+    VRIs,
+    facts_of,
+    last_of,
+)
 from deid_batch.wire import TEXT_VRS, Made
 
 if TYPE_CHECKING:
     from deid_batch.profiles.profile import Profile
 
-STRUCTURAL = frozenset({0x00080005, 0x00080016, 0x00080018})
+SPECIFIC_CHARACTER_SET = 0x00080005
+STRUCTURAL = frozenset({SPECIFIC_CHARACTER_SET, 0x00080016, 0x00080018})
 """Specific Character Set, SOP Class UID and SOP Instance UID: a config's `default` leaves them alone."""
 
 
@@ -61,6 +76,12 @@ class RuleSet:
     """Scopes whose UID a file must have, or be set aside."""
     profile: Profile | None = None
     """Decides what no rule but a default one matches."""
+    lookups: tuple[Lookup, ...] = ()
+    """What the lists of the user's are asked for; rules with `Mapped` put their answers in place."""
+    identifiers: frozenset[Identity] = field(default=frozenset(), repr=False)
+    """What the user says that identifies, in all files."""
+    takes_common_words: bool = False
+    """Whether short and common words are names without other evidence."""
 
     def decide(
         self, tag: int, vr: str, creator: str | None, path: tuple[int, ...] = (), variant: Variant = ()
@@ -99,7 +120,13 @@ class RuleSet:
     def condition_tags(self) -> frozenset[int]:
         """The attributes that conditions and the profile look at."""
         asked = frozenset(condition.tag for rule in self.rules for condition in rule.when)
+        asked |= self.origins
         return asked | self.profile.condition_tags if self.profile else asked
+
+    @property
+    def origins(self) -> frozenset[int]:
+        """The attributes by which lists are looked up."""
+        return frozenset(lookup.origin for lookup in self.lookups)
 
     def variant(self, values: Mapping[int, Values]) -> Variant:
         """Which rules hold for a file whose attributes have these values."""
@@ -109,8 +136,17 @@ class RuleSet:
         return (*holds, self.profile.file(values, holds)) if self.profile else holds
 
     def refusal(self, values: Mapping[int, Values]) -> tuple[str, str] | None:
-        """(reason, detail) where the profile does not let a file pass."""
+        """(reason, detail) where the profile, or a list that must know the file, does not let it pass."""
+        for lookup in self.lookups:
+            if lookup.on_missing == "set-aside" and origin_of(lookup, values) not in lookup.table.rows:
+                return "not-in-mapping", f"{dictionary.name_of(lookup.origin)} is not in the list of the mapping"
         return self.profile.gate.refusal(values) if self.profile else None
+
+    def with_origins(self, instance: Instance, values: Mapping[int, Values]) -> Instance:
+        """The identity of a file and the values by which lists are looked up."""
+        if not self.lookups:
+            return instance
+        return replace(instance, origins=tuple(origin_of(lookup, values) for lookup in self.lookups))
 
     @cached_property
     def looks_at_paths(self) -> bool:
@@ -124,8 +160,12 @@ class RuleSet:
         return self.profile.inside(tag) if self.profile else ()
 
     def additions(self, variant: Variant) -> tuple[Made, ...]:
-        """Elements that the top level is to have if it has them not, by tag."""
-        return self.profile.additions(variant[-1]) if self.profile and variant else ()
+        """Elements that the top level is to have if it has them not, by tag; what lists give has no value yet."""
+        found = self.profile.additions(variant[-1]) if self.profile and variant else ()
+        mapped = [rule.selector for rule in self.rules if isinstance(rule.method, Mapped)]
+        tags = [selector.tag for selector in mapped if isinstance(selector, TagIs)]
+        given = [Made(tag, dictionary.effective_vr(tag, "", None), b"") for tag in tags]
+        return tuple(sorted([*found, *given], key=attrgetter("tag"))) if given else found
 
     @property
     def methods(self) -> tuple[Method, ...]:
@@ -140,9 +180,16 @@ class RuleSet:
         )
 
 
+def origin_of(lookup: Lookup, values: Mapping[int, Values]) -> str:
+    """The value by which a list is looked up; "" where the file has none."""
+    return "\\".join(values.get(lookup.origin, ()))
+
+
 def is_exempt(tag: int, rule: Rule) -> bool:
-    """Whether a rule for everything passes by: what a data set can't be read without, and creators that stay."""
+    """Whether a rule for many passes by: what a data set can't be read without, and creators that stay."""
     if rule.is_default and tag in STRUCTURAL:
+        return True
+    if tag == SPECIFIC_CHARACTER_SET and isinstance(last_of(rule.selector), VRIs):
         return True
     sweeping = isinstance(rule.selector, (AnyPrivate, Anything))
     would_change_it = not rule.method.erases and rule.method.name != "keep"

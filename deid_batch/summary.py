@@ -13,6 +13,7 @@ from deid_batch.config.problems import printable
 from deid_batch.config.settings import KEY_SETTINGS
 from deid_batch.ledger import Outcome
 from deid_batch.status import Status
+from deid_batch.verification import Verification, VerifyOptions
 
 
 def shown_summary(summary: Summary, options: Options, *, verbose: bool = False) -> Group:
@@ -37,6 +38,26 @@ def shown_status(status: Status) -> Group:
         left = (status.seconds_left or 0) / 60
         lines.append(f"{status.files_per_second:,.0f} files/s over the last minutes; about {left:,.0f} min left")
     return Group(*lines)
+
+
+def shown_verification(found: Verification, options: VerifyOptions, *, verbose: bool = False) -> Group:
+    """What a leak check came to: findings by kind, and with `verbose` by place."""
+    parts: list[RenderableType] = []
+    if found.counts:
+        table = _table("Found", ("finding", "left"), ("places", "right"), ("files", "right"))
+        for kind, places, files in found.counts:
+            table.add_row(kind, f"{places:,}", f"{files:,}")
+        parts.append(table)
+    if verbose and found.by_place:
+        table = _table("Where", ("finding", "left"), ("place", "left"), ("how", "left"), ("files", "right"))
+        for kind, place, how, files in found.by_place:
+            table.add_row(kind, place, how, f"{files:,}")
+        parts.append(table)
+    paired = "by the ledger" if found.has_ledger else "by their names"
+    said = f"{found.files_with_findings:,} of them" if found.counts else "nothing was found"
+    lines = [f"{found.files:,} files compared, paired {paired}: {said}", f"Report: {options.report}"]
+    parts.extend(Text(printable(line), no_wrap=True, overflow="ignore") for line in lines)
+    return Group(*parts)
 
 
 def _outcomes(outcomes: Sequence[Outcome], remaining: int) -> Table:

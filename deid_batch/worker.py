@@ -6,6 +6,7 @@ import ctypes
 import errno
 import faulthandler
 import gc
+import json
 import os
 import re
 import resource
@@ -14,22 +15,44 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
 
-from deid_batch import dicomfile, dictionary
+from deid_batch import crypto, dicomfile, dictionary, names
 from deid_batch.audit import COLUMNS, TIME_FORMAT, shown_path
+from deid_batch.digests import Hasher
 from deid_batch.engine import CompiledRules
 from deid_batch.errors import FileError, OutputError, Unreadable
+from deid_batch.identity import Groups, groups_of
+from deid_batch.known import Identity, Known
+from deid_batch.ledger import Said, Scoped
+from deid_batch.methods import Instance
 from deid_batch.methods.base import COLUMNS as COUNT_COLUMNS
 from deid_batch.plan import Job
 from deid_batch.rules import RuleSet
+from deid_batch.sinks import FileSink
+from deid_batch.workspace import INTENDED
+
+if TYPE_CHECKING:
+    from deid_batch.config.ignored import Ignored
+    from deid_batch.verify.comparison import Checker
 
 Row = tuple[object, ...]
-Prepared = tuple[bytes, bytes, Row]
-"""Path, temporary file and row of a file that is written but has not its final name yet."""
+
+
+class Prepared(NamedTuple):
+    """A file that is written but has not its final name yet: `name` is that, from OUT."""
+
+    path: bytes
+    name: bytes
+    temporary: bytes
+    rewritten: dicomfile.Rewritten
+    seconds: float
+
+
 _BAD_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOENT})
 """What file systems say of a name they can't hold, ENOENT too where a letter is not allowed."""
 _TAKEN_NAME = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY})
@@ -57,10 +80,17 @@ class Setting:
     rules: RuleSet = field(repr=False)
     out_identity: tuple[int, int] = (0, 0)
     """Device and inode of OUT, by which one that has vanished, or was put in its place, is told."""
+    group_key: bytes = field(default=b"", repr=False)
+    """What names groups of files, and seals what is known in them: another one in each work directory."""
     strict: bool = False
     dry_run: bool = False
     file_timeout: float = 0.0
     """Seconds that one file may take; 0: any time."""
+    verify: bool = False
+    """Whether each output is looked through for leaks before it appears."""
+    false_alarms: tuple[Ignored, ...] = ()
+    names: names.Names = "mirror"
+    """What outputs are called: as their files in SOURCE, or as their own identity says."""
 
     def file(self, path: bytes) -> bytes:
         """Where a file of SOURCE stands; SOURCE may be the file itself."""
@@ -72,10 +102,60 @@ class JobResult:
     """What became of the files of a job: for each its path and audit row; `fault` says why the machine gave up."""
 
     rows: list[tuple[bytes, Row]] = field(default_factory=list)
-    scopes: list[tuple[bytes, str]] = field(default_factory=list)
+    scopes: list[Scoped] = field(default_factory=list)
+    lookups: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """What lists say of each file."""
+    instances: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """Marks of SOP Instance UIDs, where names are made of these."""
+    names: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """Paths of outputs that are not known from the job."""
+    said: bytes = field(default=b"", repr=False)
+    """What the files say that identifies, sealed."""
     hits: Counter[int] = field(default_factory=Counter)
     size: int = 0
     fault: str = ""
+
+
+def _checker(setting: Setting) -> Checker | None:
+    """The leak check, which takes pydicom along; None where it is not wanted."""
+    if not setting.verify:
+        return None
+    from deid_batch.verify.comparison import Checker  # noqa: PLC0415 - takes long to load
+    from deid_batch.verify.promises import Promises  # noqa: PLC0415
+
+    return Checker(Promises(setting.rules, setting.false_alarms))
+
+
+class Acquaintance:
+    """What a job knows of the patients and studies of its files."""
+
+    def __init__(self, known: bytes, key: bytes, compiled: CompiledRules) -> None:
+        self._key, self._compiled = key, compiled
+        self._said: dict[str, set[Identity]] = {}
+        for group, kind, text in unsealed(key, known):
+            self._said.setdefault(group, set()).add(Identity(kind, text))  # type: ignore[arg-type]
+        self._known: dict[Groups, Known] = {}
+
+    def __call__(self, instance: Instance) -> Known | None:
+        """What is known of an instance; None where it can't tell its groups, or has others than it had before."""
+        groups = groups_of(instance, self._key)
+        names = [group for group in groups if group]
+        if not names or not self._said.keys() >= set(names):
+            return None
+        known = self._known.get(groups)
+        if known is None:
+            known = self._known[groups] = self._compiled.known(set().union(*(self._said[name] for name in names)))
+        return known
+
+
+def sealed(key: bytes, said: Iterable[Said]) -> bytes:
+    """What identifies, for the way between processes: only who has the key can read it."""
+    return crypto.seal(key, json.dumps(sorted(said)).encode()) if said else b""
+
+
+def unsealed(key: bytes, known: bytes) -> list[Said]:
+    """What `sealed` was given."""
+    return [(group, kind, text) for group, kind, text in json.loads(crypto.opened(key, known))] if known else []
 
 
 class Worker:
@@ -84,38 +164,59 @@ class Worker:
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._compiled = CompiledRules(setting.rules, strict=setting.strict)
+        self._checker = _checker(setting)
+        self._all_copies = names.may_merge(setting.rules)
+        self._hasher = Hasher()
         self._number = 0
         self._prefix = secrets.token_hex(8).encode()
 
     def probe(self, job: Job) -> JobResult:
         """Take a first look at files: the scope of each, or the row of one that can't be done."""
         result = JobResult(size=job.size)
+        said: set[Said] = set()
         for path in job.paths:
             began = time.monotonic()
             try:
                 with self._timed():
-                    instance = dicomfile.probe(self._setting.file(path))
+                    found = dicomfile.probe(self._setting.file(path), self._setting.rules)
             except Exception as error:  # the rim: whatever goes wrong with a file is a row
                 result.fault = _machine_fault(error)
                 if result.fault:
                     break
                 result.rows.append((path, failure_row(path, error, time.monotonic() - began)))
             else:
-                result.scopes.append((path, self._compiled.scope_id(instance)))
+                instance = found.instance
+                groups = groups_of(instance, self._setting.group_key)
+                result.scopes.append(Scoped(path, self._compiled.scope_id(instance), *groups))
+                said.update((group, *identity) for group in groups if group for identity in found.said)
+                if self._setting.names == "uid":
+                    result.instances.append((path, names.mark_of(instance, self._setting.rules.uid_key)))
+                if instance.origins:
+                    result.lookups.append((path, self._marked(instance.origins)))
+        result.said = sealed(self._setting.group_key, said)
         return result
+
+    def _marked(self, origins: tuple[str, ...]) -> bytes:
+        """What lists say of a file's values, without them."""
+        rules = self._setting.rules
+        pairs = zip(rules.lookups, origins, strict=True)
+        return b"".join(lookup.mark(origin, rules.uid_key) for lookup, origin in pairs)
 
     def deidentify(self, job: Job) -> JobResult:
         """De-identify files: written one by one; synced together and renamed while the next ones are written."""
         result = JobResult(size=job.size)
+        acquaintance = Acquaintance(job.known, self._setting.group_key, self._compiled)
         prepared: list[Prepared] = []
         waiting = 0
+        given, copies = dict(job.names), frozenset(job.copies)
         published: list[Future[list[tuple[bytes, Row]]]] = []
         with ThreadPoolExecutor(1) as publisher:
             for path in job.paths:
                 began = time.monotonic()
                 try:
                     with self._timed():
-                        temporary, rewritten = self._prepare(path)
+                        name = given.get(path, path)
+                        temporary, rewritten, name = self._prepare(path, name, path in copies, acquaintance)
                 except Exception as error:  # the rim: whatever goes wrong with a file is a row
                     result.fault = _machine_fault(error)
                     if result.fault:
@@ -123,13 +224,15 @@ class Worker:
                     result.rows.append((path, failure_row(path, error, time.monotonic() - began)))
                     continue
                 result.hits.update(rewritten.hits)
-                prepared.append((path, temporary, _written_row(path, rewritten, time.monotonic() - began)))
+                if self._setting.names == "uid":
+                    result.names.append((path, name))
+                prepared.append(Prepared(path, name, temporary, rewritten, time.monotonic() - began))
                 waiting += rewritten.bytes_out
                 is_enough = len(prepared) >= _FEWEST_SYNCED or waiting >= _LEAST_SYNCED
                 if is_enough and all(earlier.done() for earlier in published):
-                    published.append(publisher.submit(self._published, prepared))
+                    published.append(publisher.submit(self._published, prepared, self._hasher.flush()))
                     prepared, waiting = [], 0
-            published.append(publisher.submit(self._published, prepared))
+            published.append(publisher.submit(self._published, prepared, self._hasher.flush()))
         for earlier in published:
             try:
                 result.rows.extend(earlier.result())
@@ -150,8 +253,13 @@ class Worker:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def _prepare(self, path: bytes) -> tuple[bytes, dicomfile.Rewritten]:
-        """Write the de-identified form of a file to a temporary one."""
+    def _prepare(
+        self, path: bytes, name: bytes, is_copy: bool, acquaintance: Acquaintance
+    ) -> tuple[bytes, dicomfile.Rewritten, bytes]:
+        """Write the de-identified form of a file to a temporary one; and the name of its output.
+
+        If asked to, it is looked through for leaks.
+        """
         self._number += 1
         temporary = os.path.join(self._setting.temporary, b"%s-%d" % (self._prefix, self._number))
         try:
@@ -159,35 +267,59 @@ class Worker:
         except OSError as error:
             raise OutputError(error.errno, os.strerror(error.errno or 0)) from None
         try:
-            return temporary, dicomfile.rewrite(
-                self._setting.file(path), dicomfile.FileSink(descriptor), self._compiled
-            )
+            sink = FileSink(descriptor, self._hasher)
+            file = self._setting.file(path)
+            rewritten = dicomfile.rewrite(file, sink, self._compiled, acquaintance=acquaintance)
+            if self._setting.names == "uid":
+                name = self._own_name(path, temporary, rewritten, is_copy)
+            if self._checker is not None:
+                self._checker.refuse_leaks(file, temporary, os.fsdecode(name))
         except BaseException:
             os.unlink(temporary)
             raise
         finally:
             os.close(descriptor)
+        return temporary, rewritten, name
 
-    def _published(self, prepared: Sequence[Prepared]) -> list[tuple[bytes, Row]]:
-        """Bring temporary files onto the disk, and then under their final names; the rows of all."""
+    def _own_name(self, path: bytes, temporary: bytes, rewritten: dicomfile.Rewritten, is_copy: bool) -> bytes:
+        """The name that an output's own identity gives it."""
+        instance = replace(dicomfile.identity_of(temporary), sop_instance_uid=rewritten.sop_instance_uid)
+        is_copy = is_copy or self._all_copies
+        return names.name_of(instance, names.ending_of(path, self._setting.rules.uid_key) if is_copy else "")
+
+    def _published(self, prepared: Sequence[Prepared], digested: Future[None]) -> list[tuple[bytes, Row]]:
+        """Bring temporary files onto the disk, and then under their final names; the rows of all.
+
+        Their digests hold once that future is done.
+        """
         if self._setting.dry_run:
-            for _, temporary, _ in prepared:
-                os.unlink(temporary)
-            return [(path, row) for path, _, row in prepared]
+            for file in prepared:
+                os.unlink(file.temporary)
+            digested.result()
+            return [(file.path, _written_row(file)) for file in prepared]
         if not prepared:
             return []
         self._check_out()
-        folders = {os.path.dirname(path) for path, _, _ in prepared}
+        folders = {os.path.dirname(file.name) for file in prepared}
         for folder in folders:
             self._make_folder(folder)
-        sync_files([temporary for _, temporary, _ in prepared], self._setting.temporary)
-        rows = [(path, self._renamed(path, temporary, row)) for path, temporary, row in prepared]
+        intended = self._intended(file.name for file in prepared)
+        sync_files([*(file.temporary for file in prepared), intended], self._setting.temporary)
+        digested.result()
+        rows = [(file.path, self._renamed(file)) for file in prepared]
         for folder in filter(os.path.isdir, map(self._final, folders)):
             sync_folder(folder)
         return rows
 
-    def _final(self, path: bytes) -> bytes:
-        return os.path.join(self._setting.out, path)
+    def _intended(self, names: Iterable[bytes]) -> bytes:
+        """Note names under which files will stand in OUT, for the next run if this one ends before it knows of them."""
+        noted = os.path.join(self._setting.temporary, INTENDED + self._prefix)
+        with open(noted, "ab") as file:
+            file.write(b"".join(name + b"\0" for name in names))
+        return noted
+
+    def _final(self, name: bytes) -> bytes:
+        return os.path.join(self._setting.out, name)
 
     def _check_out(self) -> None:
         """Raise OSError where OUT is not what it was when the run began, as when its disk was taken away."""
@@ -211,14 +343,14 @@ class Worker:
                 if error.errno not in _BAD_NAME | _TAKEN_NAME:
                     raise
 
-    def _renamed(self, path: bytes, temporary: bytes, row: Row) -> Row:
+    def _renamed(self, file: Prepared) -> Row:
         """Give a file its final name: its row, or another one where it can't have that name."""
         try:
-            os.replace(temporary, self._final(path))
+            os.replace(file.temporary, self._final(file.name))
         except OSError as error:
-            os.unlink(temporary)
-            return self._bad_name_row(path, error)
-        return row
+            os.unlink(file.temporary)
+            return self._bad_name_row(file.path, error)
+        return _written_row(file)
 
     def _bad_name_row(self, path: bytes, error: OSError) -> Row:
         """The row of a file that OUT has no room for under its name; any other fault is raised again."""
@@ -276,8 +408,8 @@ def _now() -> str:
     return time.strftime(TIME_FORMAT, time.gmtime())
 
 
-def _written_row(path: bytes, rewritten: dicomfile.Rewritten, seconds: float) -> Row:
-    shown = shown_path(path)
+def _written_row(file: Prepared) -> Row:
+    shown, rewritten = shown_path(file.path), file.rewritten
     sop_class_uid = rewritten.sop_class_uid
     return (
         _now(),
@@ -285,7 +417,7 @@ def _written_row(path: bytes, rewritten: dicomfile.Rewritten, seconds: float) ->
         None,
         rewritten.detail or None,
         shown,
-        shown,
+        shown if file.name == file.path else shown_path(file.name),
         rewritten.scope_id,
         sop_class_uid if _UID.fullmatch(sop_class_uid) else None,
         rewritten.transfer_syntax_uid,
@@ -294,7 +426,7 @@ def _written_row(path: bytes, rewritten: dicomfile.Rewritten, seconds: float) ->
         rewritten.sha256,
         *[rewritten.counts[column] for column in COUNT_COLUMNS],
         rewritten.warnings,
-        f"{seconds:.4f}",
+        f"{file.seconds:.4f}",
     )
 
 
@@ -339,15 +471,15 @@ _worker: Worker | None = None
 
 
 def start(setting: Setting, parent: int) -> None:
-    """Make this process a worker of a run."""
+    """Make this process a worker."""
     global _worker  # noqa: PLW0603 - a worker process has one setting for life
-    become_worker(parent)
+    settle_in(parent)
     _worker = Worker(setting)
     gc.freeze()  # what is there now stays: let no search for garbage go through it
 
 
-def become_worker(parent: int) -> None:
-    """Leave signals to the parent, a process id; do not outlive it, nor take more memory than a file may need."""
+def settle_in(parent: int) -> None:
+    """Let this process leave signals to its parent, a process id, and not outlive it nor take all memory."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)

@@ -8,15 +8,18 @@ import re
 import secrets
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from deid_batch.audit import is_audit_log
+from deid_batch.audit import is_audit_log, is_table
 from deid_batch.errors import SourceError, StoppedEarly, UsageError
 
 LEDGER_NAME = "ledger.sqlite"
 _LOCK_NAME = "lock"
 _SETTING = "setting-"
+INTENDED = b"names-"
+"""What files in an area for temporary files begin with that hold names of outputs, each ended by NUL."""
+_RETIRED = "retired-"
 
 
 def check_places(source: str, out: str, work: str, audit: str) -> None:
@@ -38,6 +41,14 @@ def check_places(source: str, out: str, work: str, audit: str) -> None:
         raise UsageError("the audit log would take the place of something that is no audit log")
     if not is_within(audit, work) and not os.path.isdir(os.path.dirname(os.path.abspath(audit))):
         raise UsageError("the folder of the audit log does not exist")
+
+
+def check_report(report: str, source: str, out: str, columns: Sequence[str]) -> None:
+    """Raise UsageError where a report can't be written, or would take the place of something else."""
+    if is_within(report, out) or is_within(report, source):
+        raise UsageError("the report must lie outside SOURCE and OUT: OUT is what gets handed out")
+    if os.path.lexists(report) and not is_table(report, columns):
+        raise UsageError("the report would take the place of something that is no report")
 
 
 def prepare_work(work: str, out: str, *, overwrite: bool) -> None:
@@ -194,6 +205,46 @@ def temporary_area(work: str, out: str) -> Iterator[str]:
         yield area
     finally:
         _remove_tree(place)
+
+
+def intended_names(work: str, out: str) -> Iterator[bytes]:
+    """The outputs that runs which did not end well were about to bring under OUT, or have brought there.
+
+    Their areas get other names first, so that workers that are left can't bring anything there any more.
+    """
+    place = _place_for_temporary_files(work, out)
+    if not os.path.isdir(place):
+        return
+    for name in os.listdir(place):
+        area = os.path.join(place, name)
+        if not name.startswith(_RETIRED):
+            area = os.path.join(place, _RETIRED + name)
+            os.rename(os.path.join(place, name), area)
+        for noted in os.listdir(os.fsencode(area)):
+            if noted.startswith(INTENDED):
+                yield from _ended_by_nul(os.path.join(os.fsencode(area), noted))
+
+
+def _ended_by_nul(path: bytes) -> Iterator[bytes]:
+    """The parts of a file; what is behind the last NUL was never completed."""
+    rest = b""
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 16):
+            *parts, rest = (rest + chunk).split(b"\0")
+            yield from parts
+
+
+def unlink_in(out: bytes, names: Iterable[bytes], *, prune: bool = False) -> None:
+    """Take files of OUT away, if they are there; with `prune` also folders of theirs that are empty then."""
+    for name in names:
+        output = os.path.join(out, name)
+        if name and os.path.isfile(output):
+            os.unlink(output)
+        while prune and (name := os.path.dirname(name)):
+            try:
+                os.rmdir(os.path.join(out, name))
+            except OSError:
+                break
 
 
 def _remove_tree(folder: str) -> None:

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from deid_batch.dicomfile import MemorySink, Rewritten, rewrite
+from deid_batch.dicomfile import Rewritten, rewrite
 from deid_batch.engine import CompiledRules
 from deid_batch.errors import FileError
 from deid_batch.rules import RuleSet
+from deid_batch.sinks import MemorySink
 
 UNDEFINED = 0xFFFFFFFF
 ITEM = b"\xfe\xff\x00\xe0"

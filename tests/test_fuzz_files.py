@@ -28,9 +28,10 @@ from datasets import MEMORY
 from pydicom.datadict import dictionary_VR
 
 from deid_batch.config import load_config
-from deid_batch.dicomfile import MemorySink, rewrite
+from deid_batch.dicomfile import rewrite
 from deid_batch.engine import CompiledRules
 from deid_batch.errors import FileError
+from deid_batch.sinks import MemorySink
 
 # ---- a strict reader (PS3.5 7, A; PS3.10 7.1) ----
 

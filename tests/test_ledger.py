@@ -10,7 +10,7 @@ import pytest
 
 from deid_batch import ledger as ledger_module
 from deid_batch.audit import COLUMNS
-from deid_batch.ledger import Fault, Found, Ledger
+from deid_batch.ledger import Fault, Found, Ledger, Scoped
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ A, B, C = (Found(name, 10, 100) for name in (b"a", b"b", b"c"))
 def test_what_a_scan_found_is_to_be_probed_and_then_done_scope_by_scope(ledger: Ledger) -> None:
     assert scan(ledger, A, B, C) == ([], 0)
     assert list(ledger.unprobed()) == [b"a", b"b", b"c"]
-    ledger.probed([(b"a", "2"), (b"b", "1"), (b"c", "")])
+    ledger.probed([Scoped(b"a", "2"), Scoped(b"b", "1"), Scoped(b"c", "")])
     assert list(ledger.unprobed()) == []
     assert [todo.path for todo in ledger.todo()] == [b"c", b"b", b"a"]
     ledger.done([(b"b", row("written"))], {})
@@ -67,7 +67,7 @@ def test_what_was_written_is_remembered_when_it_is_gone_unless_its_output_is_los
     ledger.reopen([A.path])
     ledger.forget_lost(2)
     assert list(ledger.unprobed()) == [C.path]
-    assert [path for path, _ in ledger.written()] == [B.path]
+    assert [path for path, _, _ in ledger.written()] == [B.path]
 
 
 @pytest.mark.parametrize("page", [1, 2, 7, 10_000])
@@ -78,10 +78,10 @@ def test_rows_come_all_and_in_order_whatever_the_page(
     names = [b"%d" % number for number in range(20)] + [b"\xff", b"=", b"\n"]
     scan(ledger, *(Found(name, 1, 1) for name in names))
     assert list(ledger.unprobed()) == sorted(names)
-    ledger.probed([(name, name[-1:].hex()) for name in names])
+    ledger.probed([Scoped(name, name[-1:].hex()) for name in names])
     assert [todo.path for todo in ledger.todo()] == sorted(names, key=lambda name: (name[-1:].hex(), name))
     ledger.done([(name, row("written", bytes_out=1)) for name in names], {})
-    assert [path for path, _ in ledger.written()] == sorted(names)
+    assert [path for path, _, _ in ledger.written()] == sorted(names)
     assert len(list(ledger.rows())) == len(names)
 
 
@@ -92,7 +92,7 @@ def test_the_table_may_be_written_to_while_it_is_read(ledger: Ledger, monkeypatc
     seen = []
     for path in ledger.unprobed():
         seen.append(path)
-        ledger.probed([(path, "s")])
+        ledger.probed([Scoped(path, "s")])
     assert seen == names
 
 

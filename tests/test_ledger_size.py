@@ -15,7 +15,7 @@ import json, os, sys
 from datetime import datetime, UTC
 from deid_batch import worker
 from deid_batch.audit import AuditLog
-from deid_batch.ledger import Found, Ledger
+from deid_batch.ledger import Found, Ledger, Scoped
 from deid_batch.plan import cut_into_jobs, portions
 
 files, folder = int(sys.argv[1]), sys.argv[2]
@@ -35,7 +35,7 @@ for portion in portions((Found(path(n), 500_000, n) for n in range(files)), 4096
 ledger.finish_scan(run)
 scanned = peak()
 for portion in portions(ledger.unprobed(), 256):
-    ledger.probed([(name, "%016x" % (int(name[-16:-4]) // 100)) for name in portion])
+    ledger.probed([Scoped(name, "%016x" % (int(name[-16:-4]) // 100)) for name in portion])
 jobs = planned_files = 0
 for job in cut_into_jobs(ledger.todo()):
     jobs, planned_files = jobs + 1, planned_files + len(job.paths)

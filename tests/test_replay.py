@@ -25,10 +25,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_oracle import CONFIGS, rule_set
 
-from deid_batch.dicomfile import MemorySink, Rewritten, rewrite
+from deid_batch.dicomfile import Rewritten, rewrite
 from deid_batch.engine import CompiledRules, Walk
 from deid_batch.errors import FileError
 from deid_batch.rules import RuleSet
+from deid_batch.sinks import MemorySink
 
 PRIVATE = """{"dicomTagRules": [
     {"tag": {"creator": "ACME 1.0", "value": "(0029,xx02)"}, "method": "keep"},

@@ -74,6 +74,21 @@ def test_verify_outputs_finds_a_changed_byte_that_size_and_time_do_not_tell(stud
     assert {name for name, time in mtimes(study.out).items() if time != times[name]} == {CT}
 
 
+def test_what_a_killed_run_brought_under_out_without_noting_it_goes_and_nothing_else(study: Place) -> None:
+    assert study.run_here().returncode == 0
+    sound, times = tree(study.out), mtimes(study.out)
+    area = study.work / "tmp" / "0123456789abcdef"
+    area.mkdir(parents=True)
+    (area / "names-0123").write_bytes(b"PAT1/unnoted\0" + CT.encode() + b"\0never/there\0PAT1/half a na")
+    (area / "names-4567").write_bytes(b"unnoted too\0")
+    for name in ("PAT1/unnoted", "unnoted too", "PAT1/half a na", "somebody's own"):
+        (study.out / name).write_bytes(b"DICM")
+    assert study.run_here().returncode == 0
+    assert tree(study.out) == sound | dict.fromkeys(("PAT1/half a na", "somebody's own"), b"DICM")
+    assert {name: mtimes(study.out)[name] for name in times} == times
+    assert sorted(os.listdir(study.work)) == ["audit.csv", "ledger.sqlite", "lock"]
+
+
 DIFFERENCES = {
     "config": {"rules": RULES[:-1]},
     "config ": {"referenceDate": "2000-01-01"},

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from deid_batch.cli import app
 from deid_batch.errors import FileError, Skipped
-from deid_batch.ledger import Found, Ledger
+from deid_batch.ledger import Found, Ledger, Scoped
 from deid_batch.status import status_of
 from deid_batch.worker import failure_row
 
@@ -59,11 +59,11 @@ def test_there_is_no_rate_as_long_as_files_are_only_looked_at(tmp_path: Path) ->
     ledger = Ledger(str(tmp_path / "ledger.sqlite"))
     names = [b"%d" % number for number in range(10)]
     ledger.found(1, [Found(name, 1, 1) for name in names], [])
-    ledger.probed([(name, "scope") for name in names[1:9]])
+    ledger.probed([Scoped(name, "scope") for name in names[1:9]])
     ledger.done([(names[0], failure_row(names[0], Skipped("not-dicom")))], {})
     early = status_of(str(tmp_path))
     assert (early.remaining, early.unprobed, early.files_per_second, early.seconds_left) == (9, 1, 0.0, None)
-    ledger.probed([(names[9], "scope")])
+    ledger.probed([Scoped(names[9], "scope")])
     ledger.done([(name, failure_row(name, FileError("truncated"))) for name in names[1:5]], {})
     later = status_of(str(tmp_path))
     assert (later.remaining, later.unprobed) == (5, 0)

@@ -149,7 +149,7 @@ def test_file_meta_information_longer_than_the_first_window_is_read_on(form: For
         data = PREFIX + before + encode(ELEMENTS)
         assert rewritten(data, RULES, window=window)[0] == rewritten(part10(encode(ELEMENTS)), RULES)[0]
         (tmp_path / "file").write_bytes(data)
-        assert dicomfile.probe(str(tmp_path / "file")).sop_instance_uid == "1.2.3.4"
+        assert dicomfile.probe(str(tmp_path / "file")).instance.sop_instance_uid == "1.2.3.4"
 
 
 def test_file_meta_information_of_more_than_a_megabyte_fails() -> None:
@@ -299,7 +299,7 @@ def test_a_first_look_finds_the_identity_in_every_form_and_size(form: Form | Non
         path.write_bytes(part10(encode(elements, form or IMPLICIT), SYNTAXES[form or EXPLICIT]))
         patient = "\x004711" if elements[2].tag == 0x00100020 else ""
         found = Instance("1.2.840.10008.5.1.4.1.1.2", "1.2.3.4", "1.2.3", "1.2.3.5", patient)
-        assert dicomfile.probe(str(path)) == found
+        assert dicomfile.probe(str(path)).instance == found
 
 
 def test_odd_encodings_that_pydicom_reads_with_doubt_fail() -> None:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from deid_batch import crypto
 from deid_batch.methods import Method
 from deid_batch.methods.dateshift import DateShift
+from deid_batch.methods.mapping import Lookup
 from deid_batch.rules import Rule, RuleSet
 
 if TYPE_CHECKING:
+    from deid_batch.config.ignored import Ignored
     from deid_batch.profiles.profile import Profile
 
 
@@ -28,6 +30,10 @@ class Config:
     warnings: tuple[str, ...] = ()
     profile: Profile | None = None
     """What decides where no rule does."""
+    false_alarms: tuple[Ignored, ...] = ()
+    """What the leak check is not to tell."""
+    lookups: tuple[Lookup, ...] = ()
+    """What lists of the user's are asked for."""
 
     @property
     def methods(self) -> tuple[Method, ...]:
@@ -64,7 +70,7 @@ class Config:
         ring = {purpose: _key_for(purpose, keys) for purpose in self.purposes}
         rules = tuple(replace(rule, method=_bound(rule.method, ring, first_day)) for rule in self.rules)
         profile = self.profile and self.profile.bound(ring, first_day)
-        return RuleSet(rules, ring["uid"], self.scope, self.required_scopes, profile)
+        return RuleSet(rules, ring["uid"], self.scope, self.required_scopes, profile, self.lookups)
 
 
 def _key_for(purpose: str, keys: Mapping[str, bytes]) -> bytes:

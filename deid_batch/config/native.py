@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from deid_batch.config.entries import Entry, check_keys, read_rules, read_settings, replaced, rule_entry
+from deid_batch.config.ignored import VERIFY_KEY
 from deid_batch.config.jsonc import Node, unknown_key
 from deid_batch.config.problems import Problem, Report
 from deid_batch.config.selectors import read_selector
@@ -20,7 +21,7 @@ from deid_batch.config.settings import (
 from deid_batch.methods import Method
 from deid_batch.methods.dateshift import DateShift
 
-KEYS = ("$schema", *PROFILE_KEYS, "dicomTagRules", "parameters", "default")
+KEYS = ("$schema", *PROFILE_KEYS, "mapping", "dicomTagRules", "parameters", "default", VERIFY_KEY)
 _RULE_KEYS = ("tag", "method", "when")
 
 

@@ -8,9 +8,11 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from deid_batch.config.conditions import KINDS as CONDITION_KINDS
+from deid_batch.config.ignored import KINDS as FINDING_KINDS
 from deid_batch.config.profile import BURNED_IN, PROFILE, SETTINGS
 from deid_batch.config.settings import KEY_SETTINGS, MASTER_KEY, PROFILE_KEYS, all_settings, choices_of, settings_of
 from deid_batch.methods import Method, known_methods
+from deid_batch.methods.mapping import OnMissing
 from deid_batch.profiles.tables import OPTIONS
 from deid_batch.wire import VRS
 
@@ -25,7 +27,13 @@ def config_schema() -> _Schema:
         "title": "deid_batch config",
         "type": "object",
         "anyOf": [_native(), _successor()],
-        "$defs": {"tag": _native_tag(), "when": _when(), "default": _default()},
+        "$defs": {
+            "tag": _native_tag(),
+            "when": _when(),
+            "default": _default(),
+            "mapping": _mapping(),
+            "verify": _verify(),
+        },
     }
 
 
@@ -38,9 +46,11 @@ def _native() -> _Schema:
         {
             "$schema": {"type": "string"},
             **_profile(),
+            "mapping": _MAPPING,
             "dicomTagRules": {"type": "array", "items": {"anyOf": rules}},
             "parameters": _object(_every_setting() | {MASTER_KEY: _KEY}),
             "default": _DEFAULT,
+            "verify": _VERIFY,
         },
     ) | _needing("dicomTagRules")
 
@@ -66,10 +76,12 @@ def _successor() -> _Schema:
         {
             "$schema": {"type": "string"},
             **_profile(),
+            "mapping": _MAPPING,
             "rules": {"type": "array", "items": {"anyOf": rules}},
             "defaultSettings": _object(defaults) | {"patternProperties": in_any_case},
             "customSettings": {"type": "object", "additionalProperties": _object(_every_setting())},
             "default": _DEFAULT,
+            "verify": _VERIFY,
         },
     ) | _needing("rules")
 
@@ -77,6 +89,8 @@ def _successor() -> _Schema:
 _TAG: _Schema = {"$ref": "#/$defs/tag"}
 _WHEN: _Schema = {"$ref": "#/$defs/when"}
 _DEFAULT: _Schema = {"$ref": "#/$defs/default"}
+_VERIFY: _Schema = {"$ref": "#/$defs/verify"}
+_MAPPING: _Schema = {"$ref": "#/$defs/mapping"}
 _TRUE: _Schema = {"anyOf": [{"const": True}, {"type": "string", "pattern": "^[Tt][Rr][Uu][Ee]$"}]}
 
 
@@ -123,6 +137,21 @@ def _when() -> _Schema:
 def _default() -> _Schema:
     choice = _one_of(["keep", "remove"])
     return {"anyOf": [choice, _object({"public": choice, "private": choice}) | {"minProperties": 1}]}
+
+
+def _verify() -> _Schema:
+    tag = {"type": "string", "minLength": 1}
+    kinds = {"type": "array", "items": _one_of(list(FINDING_KINDS)), "minItems": 1}
+    entry = {"anyOf": [tag, _object({"tag": tag, "kinds": kinds}, "tag")]}
+    return _object({"ignore": {"type": "array", "items": entry}})
+
+
+def _mapping() -> _Schema:
+    text = {"type": "string", "minLength": 1}
+    some = {"anyOf": [text, {"type": "array", "items": text, "minItems": 1}]}
+    path = {"type": "string", "pattern": "^file:."}
+    one = _object({"csv": path, "from": text, "to": some, "onMissing": _setting(OnMissing)}, "csv", "from", "to")
+    return {"anyOf": [one, {"type": "array", "items": one}]}
 
 
 def _every_setting() -> _Schema:

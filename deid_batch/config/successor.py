@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deid_batch.config.entries import Entry, check_keys, method_class, read_rules, read_settings, replaced, rule_entry
+from deid_batch.config.ignored import VERIFY_KEY
 from deid_batch.config.jsonc import Node
 from deid_batch.config.problems import Problem, Report, did_you_mean
 from deid_batch.config.selectors import read_written
@@ -15,7 +16,7 @@ from deid_batch.methods.dateshift import DateShift
 from deid_batch.methods.erase import Redact
 from deid_batch.methods.perturb import Perturb
 
-KEYS = ("$schema", *PROFILE_KEYS, "rules", "defaultSettings", "customSettings", "default")
+KEYS = ("$schema", *PROFILE_KEYS, "mapping", "rules", "defaultSettings", "customSettings", "default", VERIFY_KEY)
 OWN_KEYS = frozenset({"rules", "defaultSettings", "customSettings"})
 """Keys that tell the dialect."""
 _RULE_KEYS = ("tag", "method", "setting", "params", "when")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from deid_batch.errors import BadValue, InvalidOutput
+from deid_batch.known import NOBODY, Known
 from deid_batch.values import text
 from deid_batch.wire import TEXT_VRS, Encoding, Items, tag_name
 
@@ -31,6 +32,10 @@ class Instance:
     study_instance_uid: str = ""
     series_instance_uid: str = ""
     patient: str = ""
+    known: Known = field(default=NOBODY, repr=False, compare=False)
+    """What is known to identify its patient and study."""
+    origins: tuple[str, ...] = ()
+    """The values by which the config's lists are looked up."""
 
     def scope_uid(self, scope: str) -> str:
         """What the members of a date-shift scope have in common."""

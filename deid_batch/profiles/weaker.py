@@ -15,7 +15,7 @@ from deid_batch.profiles.profile import PATIENT_NAME, Profile
 from deid_batch.rules import Rule
 from deid_batch.selectors import PrivateIs, Selector, TagIs, facts_of, last_of
 
-_HIDES = frozenset({"remove", "redact", "substitute", "cryptohash", "encrypt", "refreshUID"})
+_HIDES = frozenset({"remove", "redact", "substitute", "cryptohash", "encrypt", "refreshUID", "mapping"})
 """Methods that leave nothing of a value to who has no key."""
 _SAMPLE_PRIVATE = 0x00091001
 _DATES = frozenset({"DA", "DT", "TM"})

@@ -1,0 +1,1 @@
+"""The independent leak check: outputs are compared with their inputs by pydicom and by their raw bytes."""
