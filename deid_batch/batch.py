@@ -417,7 +417,8 @@ def source_mark(source: str) -> bytes:
 def config_mark(rules: RuleSet) -> bytes:
     """By what a ledger knows a config, whatever its keys."""
     written = repr([(rule.selector, rule.method, rule.when) for rule in rules.rules]) + repr(rules.profile or "")
-    return hashlib.sha256(written.encode()).digest()
+    listed = repr((sorted(rules.identifiers), rules.takes_common_words)).encode()
+    return hashlib.sha256(written.encode() + crypto.derive(rules.uid_key, "identifiers", listed)).digest()
 
 
 def first_day(ledger: Ledger) -> date | None:
