@@ -145,6 +145,8 @@ def _probed(file: Source, rules: RuleSet | None) -> Probed:
         return _probed(_reencoded(file, odd), rules)
     if rules:
         instance = rules.with_origins(instance, values)
+        if not rules.knows:
+            return Probed(instance, frozenset())
     found: dict[int, bytes] = {}
     try:
         _skim(source, meta.start, encoding, found)
@@ -314,10 +316,12 @@ def _deidentified(
             raise SetAside("no-scope-uid", f"the file has no UID of the scope {scope}")
     if (refusal := rules.refusal(values)) is not None:
         raise SetAside(*refusal)
-    known = acquaintance(instance) if acquaintance else None
-    if known is None:
-        known = compiled.known(_said(source, meta, encoding))
-    instance = replace(rules.with_origins(instance, values), known=known)
+    instance = rules.with_origins(instance, values)
+    if rules.knows:
+        known = acquaintance(instance) if acquaintance else None
+        if known is None:
+            known = compiled.known(_said(source, meta, encoding))
+        instance = replace(instance, known=known)
     walk = Walk(compiled, instance, encoding, rules.variant(values), trace)
     tail = _fed(walk, compiled, source, 0, meta.start)
     syntax = meta.transfer_syntax_uid or filemeta.syntax_of(encoding)
