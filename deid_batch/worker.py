@@ -172,6 +172,7 @@ class Worker:
         self._checker = _checker(setting)
         self._all_copies = names.may_merge(setting.rules)
         self._hasher = Hasher()
+        self._heads = dicomfile.alike()
         self._number = 0
         self._prefix = secrets.token_hex(8).encode()
 
@@ -183,7 +184,7 @@ class Worker:
             began = time.monotonic()
             try:
                 with self._timed():
-                    found = dicomfile.probe(self._setting.file(path), self._setting.rules)
+                    found = dicomfile.probe(self._setting.file(path), self._setting.rules, self._heads)
             except Exception as error:  # the rim: whatever goes wrong with a file is a row
                 result.fault = _machine_fault(error)
                 if result.fault:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from datetime import date
 from pathlib import Path
 
 import pytest
 from datasets import BIG, EXPLICIT, IMPLICIT, Element, Form, Item, encode, part10
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom import dcmread
 
 from deid_batch import dicomfile
@@ -186,3 +189,16 @@ def test_what_identifies_is_collected_only_where_a_method_looks_at_it(tmp_path: 
     rules = rules_of(tmp_path / "cfg.json")
     assert rules.knows == knows
     assert bool(dicomfile.probe(str(tmp_path / "file"), rules).said) == knows
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("ab "), st.integers(0, 5), st.booleans(), st.booleans()), max_size=12))
+def test_what_is_remembered_of_the_last_file_changes_no_first_look(drawn: list[tuple[str, int, bool, bool]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path, heads = os.path.join(folder, "file"), dicomfile.alike()
+        for number, (letter, size, has_pixels, is_implicit) in enumerate(drawn):
+            more = [text(0x00100010, "PN", letter * size), described(letter * 2), *[NESTED] * (size > 3)]
+            more += [Element(0x7FE00010, "OW", bytes(4))] * has_pixels
+            form = IMPLICIT if is_implicit else EXPLICIT
+            Path(path).write_bytes(file(number, *more, patient=letter + "4", form=form))
+            assert dicomfile.probe(path, None, heads) == dicomfile.probe(path)
