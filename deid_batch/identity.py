@@ -61,6 +61,9 @@ class Groups(NamedTuple):
     study: str
 
 
+NO_GROUPS = Groups("", "")
+
+
 def groups_of(instance: Instance, key: bytes) -> Groups:
     """The groups of an instance: its patient's and its study's, by a key of the run's own."""
     return Groups(_group(key, "patient", instance.patient), _group(key, "study", instance.study_instance_uid))

@@ -173,6 +173,11 @@ class RuleSet:
         return tuple(rule.method for rule in self.rules) + (self.profile.methods if self.profile else ())
 
     @cached_property
+    def knows(self) -> bool:
+        """Whether a method looks at what is known of an instance; one of a profile's does."""
+        return any(method.knows for method in self.methods)
+
+    @cached_property
     def erases_private(self) -> bool:
         """Whether private elements may go, so that their creators may have to go too."""
         return self.profile is not None or any(

@@ -27,7 +27,7 @@ from deid_batch.audit import COLUMNS, TIME_FORMAT, shown_path
 from deid_batch.digests import Hasher
 from deid_batch.engine import CompiledRules
 from deid_batch.errors import FileError, OutputError, Unreadable
-from deid_batch.identity import Groups, groups_of
+from deid_batch.identity import NO_GROUPS, Groups, groups_of
 from deid_batch.known import Identity, Known
 from deid_batch.ledger import Said, Scoped
 from deid_batch.methods import Instance
@@ -192,7 +192,7 @@ class Worker:
                 result.rows.append((path, failure_row(path, error, time.monotonic() - began)))
             else:
                 instance = found.instance
-                groups = groups_of(instance, self._setting.group_key)
+                groups = groups_of(instance, self._setting.group_key) if self._setting.rules.knows else NO_GROUPS
                 result.scopes.append(Scoped(path, self._compiled.scope_id(instance), *groups))
                 said.update((group, *identity) for group in groups if group for identity in found.said)
                 if self._setting.names == "uid":
