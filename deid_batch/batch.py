@@ -21,6 +21,7 @@ from deid_batch.config import Config
 from deid_batch.errors import FileError, Skipped, StoppedEarly, UsageError
 from deid_batch.fileset import UNFINISHED, FileSet
 from deid_batch.ledger import Fault, Found, Ledger, Outcome
+from deid_batch.mirror import Mirror
 from deid_batch.names import Names
 from deid_batch.plan import Job, cut_into_jobs, portions
 from deid_batch.pool import Pool, local_pool, run_jobs
@@ -78,6 +79,8 @@ class Summary:
     stopped: str = ""
     dicomdir: str = ""
     """What became of the DICOMDIR; "" where none was asked for."""
+    telling: tuple[int, int] = (0, 0)
+    """How many parts of names were replaced because they tell who somebody is, and in how many outputs'."""
 
     def files(self, *statuses: str) -> int:
         """How many files have one of these statuses."""
@@ -170,6 +173,8 @@ class _Run:
             self._judge_copies()
             self._progress.tell(*self._coverage())
         self._get_acquainted(pool)
+        if self._goes_on() and self._options.names == "mirror":
+            self._hide_telling_names()
         todo = map(self._informed, cut_into_jobs(self._ledger.todo()))
         self._work_through(pool, "de-identify", "deidentify", todo, self._ledger.remaining())
         if self._goes_on() and not self._ledger.remaining():
@@ -214,6 +219,29 @@ class _Run:
                     advance(len(job.paths), 0, 0)
             if not self._goes_on() or not self._ledger.reopen_outgrown():
                 break
+
+    def _hide_telling_names(self) -> None:
+        """Have other names for what tells who somebody is, for the outputs of earlier runs too."""
+        if not self._ledger.remaining():
+            return
+        mirror = Mirror(self._ledger, self._setting.rules)
+        for some in portions(mirror.telling(), _FOUND_A_TRANSACTION):
+            self._ledger.note_telling(some)
+        if not any(self._ledger.telling()):
+            return
+        for renamed in portions(mirror.renamed(), _FOUND_A_TRANSACTION):
+            stale = filter(self._ledger.is_written, (path for path, _ in renamed))
+            self._remove_outputs(map(self._ledger.output_of, stale), prune=True)
+            self._ledger.rename(renamed)
+        self._give_up_clashing()
+
+    def _give_up_clashing(self) -> None:
+        """Give up files whose outputs' new names are those of others."""
+        clashing = [] if self._options.dry_run else self._ledger.clashing()
+        if clashing and not self._options.dry_run and workspace.folds_names(os.fsdecode(self._setting.temporary)):
+            clashing += self._ledger.colliding()
+        rows = [(path, failure_row(path, _COLLIDING)) for path in dict.fromkeys(clashing)]
+        self._note(JobResult(rows))
 
     def _informed(self, job: Job) -> Job:
         """The job with what is known in the groups of its files."""
@@ -299,9 +327,16 @@ class _Run:
     def _record(self, result: JobResult) -> int:
         """Note what became of files, in the audit log too; how many failed."""
         self._remove_outputs(self._ledger.output_of(path) for path, row in result.rows if row[1] != "written")
+        outgrown = (self._ledger.output_of(path) for path, name in result.names if self._is_renamed(path, name))
+        self._remove_outputs(outgrown)
         failures = self._note(result)
         self._audit.append(row for _, row in result.rows)
         return failures
+
+    def _is_renamed(self, path: bytes, name: bytes) -> bool:
+        """Whether the output of a file that is done again had another name, which is nobody else's now."""
+        earlier = self._ledger.output_of(path)
+        return earlier not in (b"", name) and not self._ledger.is_output(earlier)
 
     def _note(self, result: JobResult) -> int:
         """Note what became of files; how many failed. Too many failures, or a fault of the machine, end the run."""
@@ -468,5 +503,6 @@ def _sum_up(ledger: Ledger, rules: RuleSet, summary: Summary) -> None:
     summary.totals = ledger.totals()
     summary.remaining = ledger.remaining()
     summary.failures = ledger.failures()
+    summary.telling = ledger.telling()
     never = [rule for number, rule in enumerate(rules.rules) if not hits[number]]
     summary.unmatched = [f"{rule.place} {rule.written} {rule.method.name}" for rule in never]

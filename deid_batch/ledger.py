@@ -43,6 +43,7 @@ CREATE TABLE IF NOT EXISTS file (
 CREATE TABLE IF NOT EXISTS identity (
     grp TEXT NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL, fresh INTEGER NOT NULL, PRIMARY KEY (grp, kind, text)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS telling (path BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS todo ON file (scope, path) WHERE status IS NULL;
 CREATE INDEX IF NOT EXISTS twins ON file (instance, path) WHERE instance IS NOT NULL;
 CREATE INDEX IF NOT EXISTS named ON file (name) WHERE name IS NOT NULL;
@@ -65,6 +66,14 @@ class Found(NamedTuple):
     path: bytes
     size: int
     mtime_ns: int
+
+
+class Grouped(NamedTuple):
+    """A file that was probed, and its groups, "" where it has none."""
+
+    path: bytes
+    patient: str
+    study: str
 
 
 class Scoped(NamedTuple):
@@ -145,6 +154,7 @@ class Ledger:
         with self._transaction():
             self._db.execute("DELETE FROM file")
             self._db.execute("DELETE FROM identity")
+            self._db.execute("DELETE FROM telling")
             self._db.execute("DELETE FROM rule")
 
     def remembered(self, name: str) -> bytes | None:
@@ -306,6 +316,51 @@ class Ledger:
     def _epoch(self) -> int:
         """How often what identifies was forgotten."""
         return int(self.remembered(_EPOCH) or b"0")
+
+    def grouped(self) -> Iterator[Grouped]:
+        """Files that were probed, in the order of their paths."""
+        query = (
+            "SELECT path, COALESCE(patient, ''), COALESCE(study, '') FROM file "
+            "WHERE scope IS NOT NULL AND path > ? ORDER BY path"
+        )
+        return (Grouped(*row) for row in self._pages(query, 1))
+
+    def tells(self, path: bytes) -> bool:
+        """Whether the last part of a path tells who somebody is."""
+        return self._db.execute("SELECT 1 FROM telling WHERE path = ?", (path,)).fetchone() is not None
+
+    def note_telling(self, paths: Iterable[bytes]) -> None:
+        """Remember paths whose last part tells who somebody is."""
+        with self._transaction():
+            self._db.executemany("INSERT OR IGNORE INTO telling VALUES (?)", [(path,) for path in paths])
+
+    def telling(self) -> tuple[int, int]:
+        """(how many parts of paths tell who somebody is, files with such in their names that were written)."""
+        parts = self._db.execute("SELECT COUNT(*) FROM telling").fetchone()[0]
+        query = "SELECT COUNT(*) FROM file WHERE name IS NOT NULL AND name != path AND status = 'written'"
+        return parts, self._db.execute(query).fetchone()[0]
+
+    def named(self) -> Iterator[tuple[bytes, bytes]]:
+        """(path, its output's) of files that were written or are to be."""
+        query = (
+            f"SELECT path, {_NAME} FROM file WHERE scope IS NOT NULL AND (status IS NULL OR status = 'written') "
+            "AND path > ? ORDER BY path"
+        )
+        return self._pages(query, 1)
+
+    def rename(self, names: Iterable[tuple[bytes, bytes]]) -> None:
+        """Let outputs be called otherwise; files that were written are done again."""
+        with self._transaction():
+            self._db.executemany(f"UPDATE file SET name = ?2, {_CLEARED} WHERE path = ?1", names)
+
+    def clashing(self) -> list[bytes]:
+        """Files whose outputs' names were changed, but to those of others."""
+        query = (
+            "SELECT path FROM file AS this WHERE name > x'' AND (EXISTS (SELECT 1 FROM file WHERE name = this.name "
+            "AND path < this.path) OR EXISTS (SELECT 1 FROM file WHERE path = this.name AND name IS NULL)) "
+            "ORDER BY path"
+        )
+        return [row[0] for row in self._db.execute(query)]
 
     def misjudged_copies(self) -> list[bytes]:
         """Files of which it has changed whether one of their SOP Instance UID comes before them."""
