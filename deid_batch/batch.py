@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from types import FrameType
 
-from deid_batch import __version__, crypto, workspace
+from deid_batch import __version__, crosswalk, crypto, workspace
 from deid_batch.audit import AuditLog
 from deid_batch.config import Config
 from deid_batch.errors import FileError, Skipped, StoppedEarly, UsageError
@@ -54,6 +54,10 @@ class Options:
     verify_outputs: bool = False
     dicomdir: bool = False
     names: Names = "mirror"
+    crosswalk: str = ""
+    """The folder for the crosswalk; "" for none."""
+    certificate: bytes = field(default=b"", repr=False)
+    """The certificate that the crosswalk is sealed to; b"" for none."""
     scheduler: str = ""
     """The address of a Dask scheduler whose workers do the jobs; "" for processes of this machine."""
 
@@ -79,6 +83,8 @@ class Summary:
     stopped: str = ""
     dicomdir: str = ""
     """What became of the DICOMDIR; "" where none was asked for."""
+    crosswalk: str = ""
+    """What became of the crosswalk; "" where none was asked for."""
     telling: tuple[int, int] = (0, 0)
     """How many parts of names were replaced because they tell who somebody is, and in how many outputs'."""
 
@@ -102,6 +108,8 @@ def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
     """De-identify SOURCE into OUT. Raises UsageError, SourceError or StoppedEarly where nothing can be done."""
     began = time.monotonic()
     workspace.check_places(options.source, options.out, options.work, options.audit)
+    if options.crosswalk:
+        crosswalk.check_folder(options.crosswalk, options.source, options.out)
     if options.scheduler:
         _check_scheduler(options.scheduler)
     with _machine_heeded(), ExitStack() as stack:
@@ -181,6 +189,8 @@ class _Run:
             self._ledger.forget_identity()
         self._audit.rewrite(self._ledger.rows())
         self._file_set.withdraw_stale()
+        if self._options.crosswalk and not self._options.dry_run:
+            self._summary.crosswalk = self._cross(pool)
         if self._options.dicomdir and not self._options.dry_run:
             self._summary.dicomdir = self._renew_dicomdir()
 
@@ -246,6 +256,52 @@ class _Run:
     def _informed(self, job: Job) -> Job:
         """The job with what is known in the groups of its files."""
         return replace(job, known=sealed(self._setting.group_key, self._ledger.known_in(job.groups)))
+
+    def _cross(self, pool: Pool) -> str:
+        """Write the crosswalk, by the inputs and outputs themselves, if all is done that it is to tell of.
+
+        One that is sealed is never kept in the ledger.
+        """
+        sealed_pairs: dict[str, set[crosswalk.Pair]] = {kind: set() for kind in crosswalk.FILES}
+        is_sealed = bool(self._options.certificate)
+        files, gone = self._ledger.count_uncrossed(every=is_sealed)
+        unread = 0
+        if not self._goes_on() or self._ledger.remaining():
+            return f"No crosswalk is written: {UNFINISHED}"
+        jobs = (
+            Job(tuple(path for path, _ in some), names=some)
+            for some in portions(self._ledger.uncrossed(every=is_sealed), _PROBES_A_JOB)
+        )
+        with self._progress.phase("crosswalk", files) as advance:
+            for job, answer in run_jobs(pool, "cross", jobs, self._goes_on):
+                result = answer or JobResult([(path, failure_row(path, _KILLED)) for path in job.paths])
+                self._summary.stopped = self._summary.stopped or result.fault
+                unread += len(result.rows)
+                pairs = unsealed(self._setting.group_key, result.said)
+                if is_sealed:
+                    for _, kind, pair in pairs:
+                        sealed_pairs[kind].add((pair.partition("\0")[0], pair.partition("\0")[2]))
+                elif not result.fault:
+                    self._ledger.crossed({*job.paths} - {path for path, _ in result.rows}, pairs)
+                advance(len(job.paths), 0, 0)
+        if not self._goes_on():
+            return f"No crosswalk is written: {UNFINISHED}"
+        return self._write_crosswalk(sealed_pairs, gone, unread)
+
+    def _write_crosswalk(self, sealed_pairs: Mapping[str, set[crosswalk.Pair]], gone: int, unread: int) -> str:
+        """Write the lists; what is missing in them."""
+        folder, certificate = self._options.crosswalk, self._options.certificate
+        self._ledger.remember({crosswalk.STATE: os.fsencode(os.path.abspath(folder))})
+        for kind in crosswalk.FILES:
+            if certificate:
+                crosswalk.write_sealed(folder, kind, sealed_pairs[kind], certificate, keep=bool(gone))
+            else:
+                crosswalk.write(folder, kind, self._ledger.crosswalk(kind))
+        said = f"Crosswalk: {folder}"
+        if gone:
+            where = "; what earlier ones say of them is kept beside it" if certificate else ""
+            said += f"; {gone:,} files that are gone from SOURCE are missing{where}"
+        return said + (f"; {unread:,} files that can't be read are missing" if unread else "")
 
     def _renew_dicomdir(self) -> str:
         """Write a DICOMDIR, if everything is done that it is to refer to."""

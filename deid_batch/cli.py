@@ -108,6 +108,14 @@ def run(
     names: Annotated[
         Names, typer.Option(help="What outputs are called: as in SOURCE, or by their new identity.")
     ] = "mirror",
+    crosswalk: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write which IDs and UIDs became which, as CSV."),
+    ] = None,
+    crosswalk_certificate: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Encrypt the crosswalk to this certificate (PEM, RSA)."),
+    ] = None,
     backend: Annotated[Backend, typer.Option(help="Who does the work: processes here, or a Dask cluster.")] = "loky",
     scheduler: Annotated[
         str, typer.Option(metavar="ADDRESS", help="The Dask scheduler, such as tcp://host:8786.")
@@ -120,10 +128,15 @@ def run(
     from deid_batch.batch import Options, run_batch
     from deid_batch.config import load_config
     from deid_batch.config.keys import with_keys_of
+    from deid_batch.crosswalk import read_certificate
     from deid_batch.progress import Progress
     from deid_batch.summary import shown_summary
 
     work_path = _work_of(out, work)
+    with _errors_told():
+        if crosswalk_certificate and not crosswalk:
+            raise UsageError("--crosswalk-certificate goes with --crosswalk DIR")
+        certificate = read_certificate(str(crosswalk_certificate)) if crosswalk_certificate else b""
     options = Options(
         source=str(source),
         out=str(out),
@@ -138,6 +151,8 @@ def run(
         verify_outputs=verify_outputs,
         dicomdir=dicomdir,
         names=names,
+        crosswalk=str(crosswalk) if crosswalk else "",
+        certificate=certificate,
         scheduler=scheduler,
     )
     with _errors_told():

@@ -181,6 +181,16 @@ def _skim(source: Source, pos: int, encoding: Encoding, found: dict[int, bytes])
         base, pos = base + pos, 0
 
 
+def values_of(path: str | bytes, tags: frozenset[int]) -> dict[int, Values]:
+    """The values that some attributes of the top level have in a file."""
+    with _File(path) as file:
+        try:
+            return _identified(*_opened(file, _PROBE_WINDOW), _PROBE_WINDOW, also=tags, whole=False)[1]
+        except OddEncoding as odd:
+            plain = _reencoded(file, odd)
+            return _identified(*_opened(plain, _PROBE_WINDOW), _PROBE_WINDOW, also=tags, whole=False)[1]
+
+
 def identity_of(path: str | bytes) -> Instance:
     """The identity that a file has, whatever of it is missing."""
     with _File(path) as file:

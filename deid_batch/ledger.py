@@ -22,7 +22,7 @@ from deid_batch.audit import COLUMNS, TIME_FORMAT
 Fault = sqlite3.DatabaseError
 """What any method raises where the file can't be read or written."""
 _COUNTED = COLUMNS[COLUMNS.index("kept") : -1]
-_CLEARED = ", ".join(f'"{column}" = NULL' for column in COLUMNS)
+_CLEARED = ", ".join(f'"{column}" = NULL' for column in (*COLUMNS, "crossed"))
 _UNKNOWN = "scope = NULL, patient = NULL, study = NULL, lookups = NULL, instance = NULL, is_copy = 0"
 _PAGE = 10_000
 _EPOCH = "identity epoch"
@@ -36,12 +36,16 @@ CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WI
 CREATE TABLE IF NOT EXISTS rule (number INTEGER PRIMARY KEY, hits INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS file (
     path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, run INTEGER NOT NULL,
-    name BLOB, instance BLOB, is_copy INTEGER NOT NULL DEFAULT 0,
+    name BLOB, instance BLOB, is_copy INTEGER NOT NULL DEFAULT 0, crossed INTEGER,
     scope TEXT, patient TEXT, study TEXT, collected INTEGER, lookups BLOB,
     {", ".join(f'"{column}"' for column in COLUMNS)}
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS identity (
     grp TEXT NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL, fresh INTEGER NOT NULL, PRIMARY KEY (grp, kind, text)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS crosswalk (
+    patient TEXT NOT NULL, kind TEXT NOT NULL, old TEXT NOT NULL, new TEXT NOT NULL,
+    PRIMARY KEY (kind, old, new, patient)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS telling (path BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS todo ON file (scope, path) WHERE status IS NULL;
@@ -155,6 +159,7 @@ class Ledger:
             self._db.execute("DELETE FROM file")
             self._db.execute("DELETE FROM identity")
             self._db.execute("DELETE FROM telling")
+            self._db.execute("DELETE FROM crosswalk")
             self._db.execute("DELETE FROM rule")
 
     def remembered(self, name: str) -> bytes | None:
@@ -170,7 +175,7 @@ class Ledger:
 
     def begin_run(self) -> int:
         """The number of a new run."""
-        number = int(self.remembered("run") or b"0") + 1
+        number = self._run() + 1
         self.remember({"run": b"%d" % number})
         return number
 
@@ -316,6 +321,46 @@ class Ledger:
     def _epoch(self) -> int:
         """How often what identifies was forgotten."""
         return int(self.remembered(_EPOCH) or b"0")
+
+    def uncrossed(self, *, every: bool) -> Iterator[tuple[bytes, bytes]]:
+        """(path, its output's) of files of SOURCE that were written and are not in the crosswalk yet, or of `every`."""
+        query = (
+            f"SELECT path, {_NAME} FROM file WHERE status = 'written' AND run = ?1 AND (?2 OR crossed IS NULL) "
+            "AND path > ?3 ORDER BY path"
+        )
+        return self._pages(query, 1, self._run(), every)
+
+    def count_uncrossed(self, *, every: bool) -> tuple[int, int]:
+        """(how many these are, how many such files are gone from SOURCE)."""
+        query = (
+            "SELECT COALESCE(SUM(run = ?1), 0), COALESCE(SUM(run != ?1), 0) FROM file "
+            "WHERE status = 'written' AND (?2 OR crossed IS NULL)"
+        )
+        here, gone = self._db.execute(query, (self._run(), every)).fetchone()
+        return here, gone
+
+    def crossed(self, paths: Iterable[bytes], pairs: Iterable[Said]) -> None:
+        """Take into the crosswalk what became of IDs and UIDs: (patient's group, kind, old NUL new)."""
+        with self._transaction():
+            self._db.executemany(
+                "INSERT OR IGNORE INTO crosswalk VALUES (?, ?, ?, ?)",
+                [(patient, kind, *pair.split("\0")) for patient, kind, pair in pairs],
+            )
+            self._db.executemany("UPDATE file SET crossed = 1 WHERE path = ?", [(path,) for path in paths])
+
+    def crosswalk(self, kind: str) -> Iterator[tuple[str, str]]:
+        """What became of IDs or UIDs, each pair once, in order."""
+        query = (
+            "SELECT old, new FROM crosswalk WHERE kind = ?1 AND (old, new) > (?2, ?3) "
+            f"GROUP BY old, new ORDER BY old, new LIMIT {_PAGE}"
+        )
+        last = ("", "")
+        while rows := self._db.execute(query, (kind, *last)).fetchall():
+            yield from rows
+            last = rows[-1]
+
+    def _run(self) -> int:
+        return int(self.remembered("run") or b"0")
 
     def grouped(self) -> Iterator[Grouped]:
         """Files that were probed, in the order of their paths."""

@@ -100,6 +100,8 @@ def _remarks(summary: Summary, options: Options) -> list[str]:
     if summary.telling[0]:
         parts, files = summary.telling
         remarks.append(f"Names that tell who somebody is: {parts:,}, replaced in the paths of {files:,} outputs")
+    if summary.crosswalk:
+        remarks.append(summary.crosswalk)
     if summary.dicomdir:
         remarks.append(summary.dicomdir)
     seconds = max(summary.seconds, 1e-9)

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from deid_batch import crypto, dicomfile, dictionary, names
+from deid_batch import crosswalk, crypto, dicomfile, dictionary, names
 from deid_batch.audit import COLUMNS, TIME_FORMAT, shown_path
 from deid_batch.digests import Hasher
 from deid_batch.engine import CompiledRules
@@ -176,6 +176,31 @@ class Worker:
                 if instance.origins:
                     result.lookups.append((path, self._marked(instance.origins)))
         result.said = sealed(self._setting.group_key, said)
+        return result
+
+    def cross(self, job: Job) -> JobResult:
+        """What IDs and UIDs of files became: (patient's group, kind, old NUL new), sealed; rows of unreadable ones."""
+        result = JobResult(size=job.size)
+        pairs: set[Said] = set()
+        given = dict(job.names)
+        for path in job.paths:
+            try:
+                with self._timed():
+                    instance = dicomfile.identity_of(self._setting.file(path))
+                    old = dicomfile.values_of(self._setting.file(path), crosswalk.TAGS)
+                    new = dicomfile.values_of(self._final(given.get(path, path)), crosswalk.TAGS)
+            except Exception as error:  # the rim: whatever goes wrong with a file is a row
+                result.fault = _machine_fault(error)
+                if result.fault:
+                    break
+                result.rows.append((path, failure_row(path, error)))
+                continue
+            patient = groups_of(instance, self._setting.group_key).patient
+            for tag in old.keys() & new.keys():
+                if len(old[tag]) == len(new[tag]):
+                    found = zip(old[tag], new[tag], strict=True)
+                    pairs.update((patient, crosswalk.kind_of(tag), "\0".join(pair)) for pair in found)
+        result.said = sealed(self._setting.group_key, pairs)
         return result
 
     def _marked(self, origins: tuple[str, ...]) -> bytes:
@@ -482,3 +507,9 @@ def deidentify(job: Job) -> JobResult:
     """`Worker.deidentify` of this process's worker."""
     assert _worker is not None
     return _worker.deidentify(job)
+
+
+def cross(job: Job) -> JobResult:
+    """`Worker.cross` of this process's worker."""
+    assert _worker is not None
+    return _worker.cross(job)
