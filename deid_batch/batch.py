@@ -112,7 +112,7 @@ def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
         crosswalk.check_folder(options.crosswalk, options.source, options.out)
     if options.scheduler:
         _check_scheduler(options.scheduler)
-    with _machine_heeded(), ExitStack() as stack:
+    with machine_heeded(), ExitStack() as stack:
         work = options.work
         if options.dry_run:
             shared = os.path.dirname(os.path.abspath(work)) if options.scheduler else None
@@ -140,7 +140,8 @@ def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
             temporary=os.fsencode(os.path.abspath(area)),
             rules=rules,
             out_identity=out_identity,
-            group_key=_group_key(ledger),
+            group_key=group_key(ledger),
+            forgotten=ledger.forgotten(),
             strict=options.strict,
             dry_run=options.dry_run,
             file_timeout=options.file_timeout,
@@ -472,7 +473,7 @@ def _settled(config: Config, options: Options, ledger: Ledger, summary: Summary)
     return rules
 
 
-def _group_key(ledger: Ledger) -> bytes:
+def group_key(ledger: Ledger) -> bytes:
     """The key of this work directory that names groups of files."""
     key = ledger.remembered(_GROUP_STATE) or secrets.token_bytes(32)
     ledger.remember({_GROUP_STATE: key})
@@ -524,25 +525,26 @@ def _check_agreement(marks: Mapping[str, bytes], options: Options, ledger: Ledge
 @contextmanager
 def _area(work: str, out: str, ledger: Ledger, summary: Summary) -> Iterator[str]:
     """The area for temporary files. What runs that did not end well have brought under OUT without noting it goes."""
-    _take_back_unnoted(work, out, ledger)
+    take_back_unnoted(work, out, ledger)
     with workspace.temporary_area(work, out) as area:
         try:
             yield area
         except BaseException:
             with suppress(OSError, Fault):
-                _take_back_unnoted(work, out, ledger)
+                take_back_unnoted(work, out, ledger)
             raise
         if summary.stopped:
-            _take_back_unnoted(work, out, ledger)
+            take_back_unnoted(work, out, ledger)
 
 
-def _take_back_unnoted(work: str, out: str, ledger: Ledger) -> None:
+def take_back_unnoted(work: str, out: str, ledger: Ledger) -> None:
+    """Take what runs that did not end well have brought under OUT without noting it."""
     unnoted = (name for name in workspace.intended_names(work, out) if not ledger.is_output(name))
     unlink_in(os.fsencode(out), unnoted, prune=True)
 
 
 @contextmanager
-def _machine_heeded() -> Iterator[None]:
+def machine_heeded() -> Iterator[None]:
     """Where the machine does not let the books be kept, the run stops early."""
     try:
         yield

@@ -190,6 +190,36 @@ def status(
 
 
 @app.command()
+def forget(
+    patient: Annotated[
+        str,
+        typer.Argument(metavar="PATIENT", help="The patient's original or new Patient ID; - reads it from stdin."),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The OUT of a run.")],
+    issuer: Annotated[
+        str | None, typer.Option(help="The Issuer of Patient ID, if only one issuer's patient is meant.")
+    ] = None,
+    work: Annotated[Path | None, _WORK] = None,
+    audit: Annotated[
+        Path | None,
+        typer.Option(help="The audit log (CSV).  [default: audit.csv in the work directory]", show_default=False),
+    ] = None,
+) -> None:
+    """Remove a patient from OUT, ledger, audit log and crosswalk; later runs set the patient's files aside."""
+    from deid_batch.forget import forget as forget_patient
+    from deid_batch.verification import REPORT_NAME
+
+    work_path = _work_of(out, work)
+    log = str(audit) if audit else os.path.join(work_path, "audit.csv")
+    with _errors_told():
+        name = sys.stdin.readline() if patient == "-" else patient
+        gone = forget_patient(name, issuer, str(out), work_path, log, (os.path.join(work_path, REPORT_NAME),))
+    typer.echo(f"Forgotten: {gone.files:,} files, {gone.outputs:,} of them outputs")
+    if gone.sealed:
+        typer.echo(f"Sealed lists of the crosswalk taken away, to be written anew: {gone.sealed:,}")
+
+
+@app.command()
 def check(
     config: Annotated[str, typer.Argument(metavar="CONFIG", help=_CONFIG_HELP)] = _DEFAULT_CONFIG,
     as_statement: Annotated[

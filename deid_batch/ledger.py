@@ -23,9 +23,10 @@ Fault = sqlite3.DatabaseError
 """What any method raises where the file can't be read or written."""
 _COUNTED = COLUMNS[COLUMNS.index("kept") : -1]
 _CLEARED = ", ".join(f'"{column}" = NULL' for column in (*COLUMNS, "crossed"))
-_UNKNOWN = "scope = NULL, patient = NULL, study = NULL, lookups = NULL, instance = NULL, is_copy = 0"
+_UNKNOWN = "scope = NULL, patient = NULL, study = NULL, person = NULL, lookups = NULL, instance = NULL, is_copy = 0"
 _PAGE = 10_000
 _EPOCH = "identity epoch"
+_FORGOTTEN = "(patient IN (SELECT person FROM forgotten) OR person IN (SELECT person FROM forgotten))"
 _TO_DO = "FROM file WHERE status IS NULL AND"
 _UNCOLLECTED = (
     "scope IS NOT NULL AND collected IS NOT ?1 AND (status IS NULL OR status IN ('written', 'set-aside')) AND "
@@ -37,7 +38,7 @@ CREATE TABLE IF NOT EXISTS rule (number INTEGER PRIMARY KEY, hits INTEGER NOT NU
 CREATE TABLE IF NOT EXISTS file (
     path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, run INTEGER NOT NULL,
     name BLOB, instance BLOB, is_copy INTEGER NOT NULL DEFAULT 0, crossed INTEGER,
-    scope TEXT, patient TEXT, study TEXT, collected INTEGER, lookups BLOB,
+    scope TEXT, patient TEXT, study TEXT, person TEXT, collected INTEGER, lookups BLOB,
     {", ".join(f'"{column}"' for column in COLUMNS)}
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS identity (
@@ -47,6 +48,7 @@ CREATE TABLE IF NOT EXISTS crosswalk (
     patient TEXT NOT NULL, kind TEXT NOT NULL, old TEXT NOT NULL, new TEXT NOT NULL,
     PRIMARY KEY (kind, old, new, patient)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS forgotten (person TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS telling (path BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS todo ON file (scope, path) WHERE status IS NULL;
 CREATE INDEX IF NOT EXISTS twins ON file (instance, path) WHERE instance IS NOT NULL;
@@ -87,6 +89,8 @@ class Scoped(NamedTuple):
     scope: str
     patient: str = ""
     study: str = ""
+    person: str = ""
+    """The patient again, whoever issued the ID."""
 
 
 class Todo(NamedTuple):
@@ -273,7 +277,7 @@ class Ledger:
         collected = self._epoch()
         with self._transaction():
             self._db.executemany(
-                "UPDATE file SET scope = ?2, patient = ?3, study = ?4, collected = ?5 WHERE path = ?1",
+                "UPDATE file SET scope = ?2, patient = ?3, study = ?4, person = ?5, collected = ?6 WHERE path = ?1",
                 [(*scoped, collected) for scoped in scopes],
             )
             self._db.executemany("UPDATE file SET lookups = ?2 WHERE path = ?1", lookups)
@@ -361,6 +365,56 @@ class Ledger:
 
     def _run(self) -> int:
         return int(self.remembered("run") or b"0")
+
+    def forgotten(self) -> frozenset[str]:
+        """The patients that are to be forgotten: groups, people and stand-ins."""
+        return frozenset(row[0] for row in self._db.execute("SELECT person FROM forgotten"))
+
+    def has_patient(self, person: str) -> bool:
+        """Whether there are files of a patient, named as a group or as a person."""
+        query = "SELECT 1 FROM file WHERE patient = ?1 OR person = ?1 LIMIT 1"
+        return self._db.execute(query, (person,)).fetchone() is not None
+
+    def patient_of(self, path: bytes) -> str:
+        """The group of a file's patient."""
+        row = self._db.execute("SELECT patient FROM file WHERE path = ?", (path,)).fetchone()
+        return str(row[0] or "") if row else ""
+
+    def mark_forgotten(self, people: Iterable[str]) -> None:
+        """Note patients that are to be forgotten; that is on disk when this returns."""
+        with self._transaction():
+            self._db.executemany("INSERT OR IGNORE INTO forgotten VALUES (?)", [(it,) for it in people])
+        self._db.execute("PRAGMA wal_checkpoint(FULL)")
+
+    def outputs_to_forget(self) -> Iterator[bytes]:
+        """Outputs of patients that are to be forgotten."""
+        query = f"SELECT path, {_NAME} FROM file WHERE {_FORGOTTEN} AND path > ? ORDER BY path"
+        return (row[1] for row in self._pages(query, 1))
+
+    def forget(self) -> tuple[int, int]:
+        """Forget the files of these patients and what became of their IDs; (files, of these outputs).
+
+        Nothing of it stays in the ledger's bytes.
+        """
+        with self._transaction():
+            query = f"SELECT COUNT(*), COALESCE(SUM(status = 'written'), 0) FROM file WHERE {_FORGOTTEN}"
+            files, outputs = self._db.execute(query).fetchone()
+            patients = f"SELECT patient FROM file WHERE {_FORGOTTEN}"
+            self._db.execute(
+                f"DELETE FROM crosswalk WHERE patient IN ({patients}) OR patient IN (SELECT person FROM forgotten)"
+            )
+            self._db.execute(f"DELETE FROM file WHERE {_FORGOTTEN}")
+            self._db.execute(
+                "DELETE FROM identity WHERE grp NOT IN (SELECT patient FROM file WHERE patient IS NOT NULL "
+                "UNION SELECT study FROM file WHERE study IS NOT NULL)"
+            )
+            self._db.execute(
+                "DELETE FROM telling WHERE NOT EXISTS (SELECT 1 FROM file WHERE path = telling.path OR "
+                "(path > CAST(telling.path || '/' AS BLOB) AND path < CAST(telling.path || '0' AS BLOB)))"
+            )
+        self._db.execute("VACUUM")
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return files, outputs
 
     def grouped(self) -> Iterator[Grouped]:
         """Files that were probed, in the order of their paths."""

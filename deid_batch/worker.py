@@ -25,8 +25,8 @@ from deid_batch import crosswalk, crypto, dicomfile, dictionary, names
 from deid_batch.audit import COLUMNS, TIME_FORMAT, shown_path
 from deid_batch.digests import Hasher
 from deid_batch.engine import CompiledRules
-from deid_batch.errors import FileError, OutputError, Unreadable
-from deid_batch.identity import Groups, groups_of
+from deid_batch.errors import FileError, OutputError, SetAside, Unreadable
+from deid_batch.identity import Groups, groups_of, person_of
 from deid_batch.known import Identity, Known
 from deid_batch.ledger import Said, Scoped
 from deid_batch.methods import Instance
@@ -82,6 +82,8 @@ class Setting:
     dry_run: bool = False
     file_timeout: float = 0.0
     """Seconds that one file may take; 0: any time."""
+    forgotten: frozenset[str] = frozenset()
+    """Patients whose files are not to be done any more: groups, or people."""
     names: names.Names = "mirror"
     """What outputs are called: as their files in SOURCE, or as their own identity says."""
 
@@ -161,6 +163,10 @@ class Worker:
             try:
                 with self._timed():
                     found = dicomfile.probe(self._setting.file(path), self._setting.rules)
+                groups = groups_of(found.instance, self._setting.group_key)
+                person = person_of(found.instance.patient.partition("\0")[2], self._setting.group_key)
+                if self._setting.forgotten & {groups.patient, person}:
+                    raise SetAside("forgotten")
             except Exception as error:  # the rim: whatever goes wrong with a file is a row
                 result.fault = _machine_fault(error)
                 if result.fault:
@@ -168,8 +174,7 @@ class Worker:
                 result.rows.append((path, failure_row(path, error, time.monotonic() - began)))
             else:
                 instance = found.instance
-                groups = groups_of(instance, self._setting.group_key)
-                result.scopes.append(Scoped(path, self._compiled.scope_id(instance), *groups))
+                result.scopes.append(Scoped(path, self._compiled.scope_id(instance), *groups, person))
                 said.update((group, *identity) for group in groups if group for identity in found.said)
                 if self._setting.names == "uid":
                     result.instances.append((path, names.mark_of(instance, self._setting.rules.uid_key)))

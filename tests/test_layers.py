@@ -19,7 +19,7 @@ FLOORS = [
     {"verify"},
     {"ledger", "audit", "workspace", "names", "crosswalk"},
     {"worker", "scan", "plan", "preview", "status", "api", "dicomdir"},
-    {"batch", "fileset", "mirror", "pool", "daskpool", "progress", "verification"},
+    {"batch", "fileset", "mirror", "pool", "daskpool", "progress", "verification", "forget"},
     {"cli", "demo", "summary", "statement", "views", "__main__"},
 ]
 """The rooms, ground to roof; a name stands for a module or for a folder of modules."""
