@@ -52,6 +52,8 @@ class Options:
     max_failures: int | None = None
     file_timeout: float = 0.0
     verify_outputs: bool = False
+    verify: bool = False
+    """Whether each output is looked through for leaks before it appears."""
     dicomdir: bool = False
     names: Names = "mirror"
     crosswalk: str = ""
@@ -101,6 +103,8 @@ class Summary:
             return 5
         if not self.files("written", "set-aside", "failed"):
             return 3
+        if any(outcome.reason == "leak-found" for outcome in self.outcomes):
+            return 4
         return 1 if self.files("failed", "set-aside") else 0
 
 
@@ -145,6 +149,8 @@ def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
             strict=options.strict,
             dry_run=options.dry_run,
             file_timeout=options.file_timeout,
+            verify=options.verify,
+            false_alarms=config.false_alarms,
             names=options.names,
         )
         run = _Run(options, setting, ledger, audit, progress, summary)
@@ -490,6 +496,7 @@ def _marks(options: Options, rules: RuleSet) -> dict[str, bytes]:
         "keys": " ".join(keys).encode(),
         "version": __version__.encode(),
         "validate-output": str(options.strict).encode(),
+        "verify": str(options.verify).encode(),
         "names": options.names.encode(),
     }
 

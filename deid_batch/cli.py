@@ -102,6 +102,9 @@ def run(
     verify_outputs: Annotated[
         bool, typer.Option("--verify-outputs", help="Read what was written earlier, and do again what has changed.")
     ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Let no file appear in which the leak check finds something.")
+    ] = False,
     dicomdir: Annotated[
         bool, typer.Option("--dicomdir", help="Write a DICOMDIR of what OUT holds, once everything is done.")
     ] = False,
@@ -149,6 +152,7 @@ def run(
         max_failures=max_failures,
         file_timeout=file_timeout,
         verify_outputs=verify_outputs,
+        verify=verify,
         dicomdir=dicomdir,
         names=names,
         crosswalk=str(crosswalk) if crosswalk else "",

@@ -11,11 +11,13 @@ from deid_batch.known import Identity, Known, known
 from deid_batch.ledger import Ledger
 from deid_batch.names import keyed_digits
 from deid_batch.rules import RuleSet
+from deid_batch.values.written import find_dates
 
 _ENDING = re.compile(rb"\.[A-Za-z][A-Za-z0-9]{0,4}")
 _UID = re.compile(rb"(?<![0-9A-Za-z.])[0-2](\.(0|[1-9][0-9]*)){5,}(?![0-9])")
 """What is written as a UID, with as many components as no version of anything has."""
-_SOP_INSTANCE_UID = 0x00080018
+_YEAR = re.compile(r"[0-9]{4}")
+_SOP_INSTANCE_UID, _STUDY_DATE = 0x00080018, 0x00080020
 _MOST_KNOWN = 256
 
 
@@ -35,8 +37,8 @@ class Mirror:
         self._ledger = ledger
         self._rules = rules
         self._known: dict[tuple[str, str], Known] = {}
-        decision = rules.decide(_SOP_INSTANCE_UID, "UI", None)
-        self._keeps_uids = decision is None or decision.method.name == "keep"
+        self._keeps_uids = _keeps(rules, _SOP_INSTANCE_UID, "UI")
+        self._keeps_days = _keeps(rules, _STUDY_DATE, "DA")
 
     def telling(self) -> Iterator[bytes]:
         """Paths whose last part tells who somebody is, by what is known of any file there or below."""
@@ -57,7 +59,10 @@ class Mirror:
         if not self._keeps_uids and _UID.search(part):
             return True
         known = self._known_in(groups)
-        return bool(known) and any(known.find(text) for text in _readings(part))
+        for text in _readings(part):
+            if (known and known.find(text)) or (not self._keeps_days and _names_a_day(text)):
+                return True
+        return False
 
     def _known_in(self, groups: tuple[str, str]) -> Known:
         found = self._known.get(groups)
@@ -95,6 +100,17 @@ class Mirror:
         ending = os.path.splitext(part)[1]
         kept = ending if _ENDING.fullmatch(ending) else b""
         return b"n-" + keyed_digits(self._rules.uid_key, "name", part).encode() + kept
+
+
+def _keeps(rules: RuleSet, tag: int, vr: str) -> bool:
+    """Whether an attribute stays as it is, wherever no condition says otherwise."""
+    decision = rules.decide(tag, vr, None)
+    return decision is None or decision.method.name == "keep"
+
+
+def _names_a_day(text: str) -> bool:
+    """Whether a date with all digits of its year stands in a text."""
+    return any(_YEAR.search(text, written.start, written.stop) for written in find_dates(text))
 
 
 def _way_to(path: bytes, way: list[_Folder]) -> list[_Folder]:

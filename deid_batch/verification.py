@@ -29,6 +29,7 @@ COLUMNS = ("output", "place", "finding", "how")
 REPORT_NAME = "verify.csv"
 _FILES_A_JOB = 64
 _FOUND_A_TRANSACTION = 4096
+_LOST = "it ended the process that looked at it"
 _KEY = bytes(32)
 """Stands for keys: what a config promises does not depend on them."""
 
@@ -85,8 +86,11 @@ def verify(config: Config, options: VerifyOptions, progress: Progress) -> Verifi
             rules,
             config.false_alarms,
         )
-        with local_pool(options.jobs, places, start, {"learn": learn, "compare": compare}) as pool:
+        with local_pool(options.jobs, places, start, _TASKS) as pool:
             _work_through(pool, facts, files, progress)
+            if os.path.isfile(os.path.join(options.out, DICOMDIR)):
+                for _, compared in run_jobs(pool, "compare_directory", [Job((DICOMDIR.encode(),))], _always):
+                    facts.compared(compared.outcomes if compared else [(DICOMDIR.encode(), unreadable(_LOST))])
         facts.compare_all()
         write_table(options.report, COLUMNS, _rows(facts))
         return Verification(files, facts.files_with_findings(), facts.counts(), facts.by_place(), has_ledger)
@@ -156,7 +160,7 @@ def _work_through(pool: Pool, facts: Facts, files: int, progress: Progress) -> N
     facts.index_patients()
     with progress.phase("compare", files) as advance:
         for job, compared in run_jobs(pool, "compare", _jobs(facts), _always):
-            lost = [(name, unreadable("it ended the process that looked at it")) for name in job.paths]
+            lost = [(name, unreadable(_LOST)) for name in job.paths]
             outcomes = compared.outcomes if compared else lost
             facts.compared(outcomes)
             found = sum(bool(outcome.findings) for _, outcome in outcomes)
@@ -195,3 +199,12 @@ def compare(job: Job) -> Compared:
     """`Examiner.compare` of this process."""
     assert _examiner is not None
     return _examiner.compare(job.paths)
+
+
+def compare_directory(job: Job) -> Compared:
+    """`Examiner.compare_directory` of this process."""
+    assert _examiner is not None
+    return _examiner.compare_directory(job.paths[0])
+
+
+_TASKS = {"learn": learn, "compare": compare, "compare_directory": compare_directory}

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from deid_batch import crosswalk, crypto, dicomfile, dictionary, names
 from deid_batch.audit import COLUMNS, TIME_FORMAT, shown_path
@@ -35,6 +35,10 @@ from deid_batch.plan import Job
 from deid_batch.rules import RuleSet
 from deid_batch.sinks import FileSink
 from deid_batch.workspace import INTENDED
+
+if TYPE_CHECKING:
+    from deid_batch.config.ignored import Ignored
+    from deid_batch.verify.comparison import Checker
 
 Row = tuple[object, ...]
 
@@ -84,6 +88,9 @@ class Setting:
     """Seconds that one file may take; 0: any time."""
     forgotten: frozenset[str] = frozenset()
     """Patients whose files are not to be done any more: groups, or people."""
+    verify: bool = False
+    """Whether each output is looked through for leaks before it appears."""
+    false_alarms: tuple[Ignored, ...] = ()
     names: names.Names = "mirror"
     """What outputs are called: as their files in SOURCE, or as their own identity says."""
 
@@ -109,6 +116,16 @@ class JobResult:
     hits: Counter[int] = field(default_factory=Counter)
     size: int = 0
     fault: str = ""
+
+
+def _checker(setting: Setting) -> Checker | None:
+    """The leak check, which takes pydicom along; None where it is not wanted."""
+    if not setting.verify:
+        return None
+    from deid_batch.verify.comparison import Checker  # noqa: PLC0415 - takes long to load
+    from deid_batch.verify.promises import Promises  # noqa: PLC0415
+
+    return Checker(Promises(setting.rules, setting.false_alarms))
 
 
 class Acquaintance:
@@ -149,6 +166,7 @@ class Worker:
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._compiled = CompiledRules(setting.rules, strict=setting.strict)
+        self._checker = _checker(setting)
         self._all_copies = names.may_merge(setting.rules)
         self._hasher = Hasher()
         self._number = 0
@@ -268,7 +286,10 @@ class Worker:
     def _prepare(
         self, path: bytes, name: bytes, is_copy: bool, acquaintance: Acquaintance
     ) -> tuple[bytes, dicomfile.Rewritten, bytes]:
-        """Write the de-identified form of a file to a temporary one; and the name of its output."""
+        """Write the de-identified form of a file to a temporary one; and the name of its output.
+
+        If asked to, it is looked through for leaks.
+        """
         self._number += 1
         temporary = os.path.join(self._setting.temporary, b"%s-%d" % (self._prefix, self._number))
         try:
@@ -281,6 +302,8 @@ class Worker:
             rewritten = dicomfile.rewrite(file, sink, self._compiled, acquaintance=acquaintance)
             if self._setting.names == "uid":
                 name = self._own_name(path, temporary, rewritten, is_copy)
+            if self._checker is not None:
+                self._checker.refuse_leaks(file, temporary, os.fsdecode(name))
         except BaseException:
             os.unlink(temporary)
             raise

@@ -107,3 +107,9 @@ def test_the_walk_needs_nothing_from_outside() -> None:
     for module in ("wire", "plans", "engine"):
         outside = {name.partition(".")[0] for name in imported_by(module)} - ours_and_pythons
         assert not outside & set(ROOMS), module
+
+
+def test_the_leak_check_owes_nothing_to_what_it_checks() -> None:
+    checked = {"engine", "frames", "replay", "layouts", "identity", "known", "plans", "dicomfile", "filemeta", "sinks"}
+    for module in (name for name in MODULES if name.partition(".")[0] == "verify"):
+        assert not {name.partition(".")[0] for name in inside_of(module)} & checked, module

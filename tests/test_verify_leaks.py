@@ -21,10 +21,11 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import ExplicitVRLittleEndian
 
 from deid_batch.config import load_config
-from deid_batch.dicomfile import MemorySink, rewrite
+from deid_batch.dicomfile import rewrite
 from deid_batch.engine import CompiledRules
 from deid_batch.errors import FileError
 from deid_batch.rules import RuleSet
+from deid_batch.sinks import MemorySink
 from deid_batch.verify.comparison import Checker, Outcome
 from deid_batch.verify.findings import Finding
 from deid_batch.verify.promises import Promises

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from functools import lru_cache
 from operator import attrgetter
 from typing import NamedTuple
 
 from deid_batch import dictionary
-from deid_batch.errors import Unreadable
+from deid_batch.errors import FileError, Unreadable
 from deid_batch.methods.dummy import DUMMIES, TEXT_DUMMY
 from deid_batch.values import uids
 from deid_batch.verify.blobs import around_image, inflated_in, texts_in
@@ -39,6 +39,7 @@ _UID = re.compile(r"(?<![0-9.])[0-9]+(?:\.[0-9]+){3,}")
 _UID_BYTES = re.compile(rb"[0-9]+(?:\.[0-9]+){3,}|(?:[0-9.]\x00){9,}")
 _DAY_BYTES = re.compile(rb"(?<![0-9])[12][0-9]{7}(?![0-9])")
 _SHORTEST_UID = 10
+_MOST_TOLD = 5
 _PRODUCTS = frozenset({0x00080070, 0x00081090})
 """Manufacturer and its model name: what stands there is the product's, though stations are called so too."""
 _NEUTRAL = frozenset({TEXT_DUMMY, "", "0", *DUMMIES.values()})
@@ -85,6 +86,35 @@ class Checker:
                     return Outcome((Finding("the file", UNREADABLE, error.detail or error.reason),))
         except Unreadable as error:
             return Outcome((Finding("the original", UNREADABLE, error.detail or error.reason),))
+
+    def check_directory(
+        self, path: str | bytes, identities: Iterable[Identity], is_original: Callable[[str], bool]
+    ) -> Outcome:
+        """Look through a DICOMDIR for what is known of patients, some at a time."""
+        with reading(path) as read:
+            seen = [it for it in elements(read.data_set, self._promises.judgement) if it.is_text and it.raw]
+        findings = [
+            Finding(shown(it.place), UID, "in its value")
+            for it in seen
+            if it.tag not in uids.DEFINITION_ATTRIBUTES and any(is_original(value.strip()) for value in it.values)
+        ]
+        for identity in identities:
+            matcher = Matcher(identity)
+            findings += [
+                Finding(shown(it.place), kind, "in its value")
+                for it in seen
+                for value in it.values
+                for kind in matcher.kinds_in(value, is_number=it.vr in _NUMBERS)
+            ]
+        return Outcome(tuple(dict.fromkeys(findings)))
+
+    def refuse_leaks(self, source: str | bytes, output: str | bytes, name: str) -> None:
+        """Raise FileError where an output that is to be called `name` is not as it should be."""
+        findings = self.check(source, output, name=name).findings
+        if findings:
+            told = [f"{it.kind} at {it.place}" for it in findings[:_MOST_TOLD]]
+            more = f"; and {len(findings) - len(told)} more" if len(findings) > len(told) else ""
+            raise FileError("leak-found", "; ".join(told) + more)
 
     def _compared(
         self,

@@ -9,16 +9,32 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from deid_batch.verify.comparison import Outcome
-from deid_batch.verify.findings import Finding
+from deid_batch.verify.findings import Finding, shown
 from deid_batch.verify.identity import Identity, Known
 from deid_batch.verify.moved import INTERVAL
 
 REFERENCE, MISSING, UNACCOUNTED, DIGEST = "reference", "missing", "unaccounted", "digest"
 _PAGE = 1000
+_OWN = frozenset(shown(((tag, 0),)) for tag in (0x00080018, 0x0020000D, 0x0020000E))
+"""Where an instance says its own UID, and those of its series and study: what references are held against."""
+_AGAIN = "ON CONFLICT DO UPDATE SET files = files + 1, name = MIN(name, excluded.name)"
+_OTHER_UIDS = """
+INSERT OR IGNORE INTO finding SELECT name, ?, place, ? FROM (
+    SELECT name, place, new, FIRST_VALUE(new) OVER (PARTITION BY old ORDER BY is_own DESC, files DESC, new) AS first
+    FROM uid
+) WHERE new != first
+"""
+_OTHER_SHIFTS = """
+INSERT OR IGNORE INTO finding SELECT name, ?, 'dates', ? FROM (
+    SELECT name, ROW_NUMBER() OVER (PARTITION BY settings, scope ORDER BY files DESC, days) AS rank FROM shift
+) WHERE rank > 1
+"""
 _SCHEMA = """
 CREATE TABLE pair (name BLOB PRIMARY KEY, source BLOB, digest TEXT, patient TEXT, is_there INTEGER) WITHOUT ROWID;
 CREATE TABLE person (patient TEXT, kind TEXT, text TEXT, PRIMARY KEY (patient, kind, text)) WITHOUT ROWID;
-CREATE TABLE uid (old TEXT, new TEXT, name BLOB, place TEXT, files INTEGER, PRIMARY KEY (old, new)) WITHOUT ROWID;
+CREATE TABLE uid (
+    old TEXT, new TEXT, is_own INTEGER, name BLOB, place TEXT, files INTEGER, PRIMARY KEY (old, new, is_own)
+) WITHOUT ROWID;
 CREATE TABLE shift (
     settings TEXT, scope TEXT, days INTEGER, name BLOB, files INTEGER, PRIMARY KEY (settings, scope, days)
 ) WITHOUT ROWID;
@@ -105,22 +121,37 @@ class Facts:
         rows = self._db.execute("SELECT kind, text FROM person WHERE patient = ?", (patient,)) if patient else ()
         return frozenset(Known(*row) for row in rows)
 
+    def identities(self, patients: int = 100) -> Iterator[Identity]:
+        """All that is known, so many patients at a time."""
+        last = ""
+        query = "SELECT DISTINCT patient FROM person WHERE patient > ? ORDER BY patient LIMIT ?"
+        while rows := self._db.execute(query, (last, patients)).fetchall():
+            yield frozenset().union(*(self.identity(patient) for (patient,) in rows))
+            last = rows[-1][0]
+
+    def is_original(self, uid: str) -> bool:
+        """Whether a UID is one that another one stands for in OUT."""
+        query = "SELECT 1 FROM uid WHERE old = ?1 AND new != ?1"
+        return self._db.execute(query, (uid,)).fetchone() is not None
+
     def compared(self, outcomes: Iterable[tuple[bytes, Outcome]]) -> None:
         """Note what comparisons came to."""
         with self._transaction():
             for name, outcome in outcomes:
                 self._note(name, outcome.findings)
                 self._db.executemany(
-                    "INSERT INTO uid VALUES (?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET files = files + 1",
-                    [(old, new, name, place) for old, new, place in outcome.uids],
+                    f"INSERT INTO uid VALUES (?, ?, ?, ?, ?, 1) {_AGAIN}, "
+                    "place = CASE WHEN excluded.name < name THEN excluded.place ELSE place END",
+                    [(old, new, place in _OWN, name, place) for old, new, place in outcome.uids],
                 )
                 self._db.executemany(
-                    "INSERT INTO shift VALUES (?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET files = files + 1",
+                    f"INSERT INTO shift VALUES (?, ?, ?, ?, 1) {_AGAIN}",
                     [(*shift, name) for shift in outcome.shifts],
                 )
                 if all(outcome.instance):
                     old, new = outcome.instance
-                    self._db.execute("INSERT OR IGNORE INTO instance VALUES (?, ?, ?)", (new, old, name))
+                    again = "ON CONFLICT DO UPDATE SET name = MIN(name, excluded.name)"
+                    self._db.execute(f"INSERT INTO instance VALUES (?, ?, ?) {again}", (new, old, name))
 
     def _note(self, name: bytes, findings: Iterable[Finding]) -> None:
         self._db.executemany(
@@ -131,26 +162,11 @@ class Facts:
     def compare_all(self) -> None:
         """Note what only many files together tell: UIDs and shifts that are not the same in all of them."""
         with self._transaction():
-            self._differing("uid", "old", "new", "place", REFERENCE, "stands for another UID than elsewhere")
-            self._differing(
-                "shift",
-                "settings, scope",
-                "days",
-                "'dates'",
-                INTERVAL,
-                "moved by another number of days than elsewhere",
-            )
+            self._db.execute(_OTHER_UIDS, (REFERENCE, "is another UID than elsewhere"))
+            self._db.execute(_OTHER_SHIFTS, (INTERVAL, "moved by another number of days than elsewhere"))
             query = "SELECT name FROM instance WHERE new IN (SELECT new FROM instance GROUP BY new HAVING COUNT(*) > 1)"
             for (name,) in self._db.execute(query).fetchall():
                 self._note(name, [Finding("SOP Instance UID", REFERENCE, "is that of another instance too")])
-
-    def _differing(self, table: str, same: str, different: str, place: str, kind: str, how: str) -> None:
-        """Findings where rows that agree in `same` differ: all but those that most files have."""
-        self._db.execute(
-            f"INSERT OR IGNORE INTO finding SELECT name, ?, {place}, ? FROM (SELECT *, ROW_NUMBER() OVER ("
-            f"PARTITION BY {same} ORDER BY files DESC, {different}) AS rank FROM {table}) WHERE rank > 1",
-            (kind, how),
-        )
 
     def findings(self) -> Iterator[tuple[bytes, str, str, str]]:
         """(output, kind, place, how) of all findings, in the order of outputs."""

@@ -81,6 +81,15 @@ class Examiner:
             compared.outcomes.append((name, outcome))
         return compared
 
+    def compare_directory(self, name: bytes) -> Compared:
+        """Look through the DICOMDIR of OUT, once everything is compared that it refers to."""
+        path = os.path.join(self._places.out, name)
+        try:
+            outcome = self._checker.check_directory(path, self._facts.identities(), self._facts.is_original)
+        except (Unreadable, OSError) as error:
+            outcome = unreadable(type(error).__name__)
+        return Compared([(name, outcome)])
+
     def _source(self, path: bytes) -> bytes:
         root = self._places.source
         return os.path.join(root, path) if os.path.isdir(root) else root
