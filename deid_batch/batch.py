@@ -390,16 +390,12 @@ class _Run:
     def _record(self, result: JobResult) -> int:
         """Note what became of files, in the audit log too; how many failed."""
         self._remove_outputs(self._ledger.output_of(path) for path, row in result.rows if row[1] != "written")
-        outgrown = (self._ledger.output_of(path) for path, name in result.names if self._is_renamed(path, name))
-        self._remove_outputs(outgrown)
+        given = {name for _, name in result.names}
+        outgrown = {self._ledger.output_of(path) for path, _ in result.names} - given
+        self._remove_outputs(name for name in outgrown if not self._ledger.is_output(name))
         failures = self._note(result)
         self._audit.append(row for _, row in result.rows)
         return failures
-
-    def _is_renamed(self, path: bytes, name: bytes) -> bool:
-        """Whether the output of a file that is done again had another name, which is nobody else's now."""
-        earlier = self._ledger.output_of(path)
-        return earlier not in (b"", name) and not self._ledger.is_output(earlier)
 
     def _note(self, result: JobResult) -> int:
         """Note what became of files; how many failed. Too many failures, or a fault of the machine, end the run."""

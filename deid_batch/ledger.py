@@ -473,7 +473,8 @@ class Ledger:
         """Let these files be copies if they were none, and the other way round; they are done again."""
         with self._transaction():
             self._db.executemany(
-                f"UPDATE file SET is_copy = NOT is_copy, {_CLEARED} WHERE path = ?", [(path,) for path in paths]
+                f"UPDATE file SET is_copy = NOT is_copy, name = x'', {_CLEARED} WHERE path = ?",
+                [(path,) for path in paths],
             )
 
     def coverage(self, start: int) -> Coverage:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from deid_batch.fileset import is_file_id
 from deid_batch.known import Identity, Known, known
 from deid_batch.ledger import Ledger
 from deid_batch.names import keyed_digits
@@ -96,10 +97,16 @@ class Mirror:
         return self._stand_in(part) if self._ledger.tells(path) else part
 
     def _stand_in(self, part: bytes) -> bytes:
-        """What stands for a part of a path: the same for the same one, wherever it stands; the ending stays."""
+        """What stands for a part of a path: the same for the same one, wherever it stands; the ending stays.
+
+        For what may be a part of a File ID it is one, too, though of fewer digits. (PS3.10 8.2)
+        """
+        digits = keyed_digits(self._rules.uid_key, "name", part)
+        if is_file_id(part):
+            return digits[:8].upper().encode()
         ending = os.path.splitext(part)[1]
         kept = ending if _ENDING.fullmatch(ending) else b""
-        return b"n-" + keyed_digits(self._rules.uid_key, "name", part).encode() + kept
+        return b"n-" + digits.encode() + kept
 
 
 def _keeps(rules: RuleSet, tag: int, vr: str) -> bool:

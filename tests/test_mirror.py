@@ -10,7 +10,7 @@ import pytest
 from conftest import PYDICOM, RULES, Place, tree
 from pydicom import dcmread
 
-STAND_IN = re.compile(r"n-[a-z2-7]{12}(\.[A-Za-z][A-Za-z0-9]{0,4})?")
+STAND_IN = re.compile(r"n-[a-z2-7]{12}(\.[A-Za-z][A-Za-z0-9]{0,4})?|[A-Z2-7]{8}")
 
 
 def put(place: Place, name: str | bytes, patient: str, number: str = "4711-0815", **more: str) -> None:
@@ -63,7 +63,7 @@ def test_parts_with_known_identity_are_hidden_and_no_others(place: Place) -> Non
     assert {name: found[name] for name in HARMLESS} == {name: name for name in HARMLESS}
     assert tree(place.out).keys() == set(found.values())
     assert all(Path(name).suffix in (".dcm", "", ".zip") for name in found.values())
-    assert len({name.partition("/")[0] for name in found.values() if name.startswith("n-")}) == 9
+    assert len({name.partition("/")[0] for name in found.values() if hidden(name)[0]}) == 9
     expected = f"Names that tell who somebody is: {len(TELLING)}, replaced in the paths of {len(TELLING)} outputs"
     assert expected in " ".join(result.stdout.split())
     assert not re.search(
@@ -104,6 +104,16 @@ def test_a_name_that_becomes_telling_later_is_changed_and_the_result_is_as_in_on
     assert {os.path.dirname(name) for name in outputs(place).values()} == {
         os.path.dirname(outputs(place)["Doe_Jane/a"])
     }
+
+
+def test_what_may_be_a_file_id_stays_one_so_that_there_can_be_a_dicomdir(place: Place) -> None:
+    put(place, "DOE/JANE/IM1", "Doe^Jane")
+    put(place, "SMITH/IM1", "Smith^Paul", "99-1")
+    assert place.run_here("--dicomdir").returncode == 0
+    assert {name: hidden(made) for name, made in outputs(place).items()} == {
+        "DOE/JANE/IM1": [True, True, False], "SMITH/IM1": [True, False],
+    }  # fmt: skip
+    assert (place.out / "DICOMDIR").exists()
 
 
 def test_bytes_that_are_no_utf_8_are_read_as_latin_1(place: Place) -> None:
