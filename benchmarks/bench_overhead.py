@@ -88,7 +88,7 @@ def _without_books(config: Config, source: str, out: str, *, synced: bool) -> No
     for paths in portions((file.path for file in files), _PROBES_A_JOB):
         scopes.update((found.path, found.scope) for found in doer.probe(Job(paths)).scopes)
     todo = sorted(Todo(scopes[file.path], file.path, file.size) for file in files)
-    sync = {} if synced else {"sync_files": _nothing, "sync_folder": _nothing}
+    sync = {} if synced else {"sync_files": _nothing}
     with patch.multiple(worker, **sync) if sync else patch.dict({}):
         for job in cut_into_jobs(todo):
             doer.deidentify(job)

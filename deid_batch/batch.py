@@ -489,6 +489,7 @@ def _marks(options: Options, rules: RuleSet) -> dict[str, bytes]:
     return {
         "source": source_mark(options.source),
         "config": config_mark(rules),
+        "list of identifiers": crypto.derive(rules.uid_key, "identifiers", repr(sorted(rules.identifiers)).encode()),
         "keys": " ".join(keys).encode(),
         "version": __version__.encode(),
         "validate-output": str(options.strict).encode(),
@@ -505,7 +506,7 @@ def source_mark(source: str) -> bytes:
 def config_mark(rules: RuleSet) -> bytes:
     """By what a ledger knows a config, whatever its keys."""
     written = repr([(rule.selector, rule.method, rule.when) for rule in rules.rules]) + repr(rules.profile or "")
-    return hashlib.sha256(written.encode()).digest()
+    return hashlib.sha256(f"{written} {rules.takes_common_words}".encode()).digest()
 
 
 def first_day(ledger: Ledger) -> date | None:

@@ -19,6 +19,8 @@ WEAK_BELOW = 16
 """Given keys shorter than this many bytes are called weak."""
 
 
+_HASH_BLOCK = 64
+_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 _SHORT = 255
 """Bytes up to which block by block is faster."""
 
@@ -33,15 +35,20 @@ class KeyUnusable(ValueError):
 def derive(key: bytes, purpose: str, *inputs: bytes) -> bytes:
     """32 bytes from a key, one domain for each purpose; inputs are framed by their lengths."""
     framed = b"".join([len(part).to_bytes(4, "big") + part for part in inputs]) if len(inputs) > 1 else inputs[0]
-    derivation = _derivation(key, purpose).copy()
-    derivation.update(framed)
-    return derivation.digest()
+    begun, ending = _derivation(key, purpose)
+    inner, outer = begun.copy(), ending.copy()
+    inner.update(framed)
+    outer.update(inner.digest())
+    return outer.digest()
 
 
 @lru_cache(maxsize=64)
-def _derivation(key: bytes, purpose: str) -> hmac.HMAC:
-    """The HMAC of a purpose, to be continued."""
-    return hmac.new(key, b"deid_batch:" + purpose.encode() + b":v1\0", "sha256")
+def _derivation(key: bytes, purpose: str) -> tuple[hashlib._Hash, hashlib._Hash]:
+    """The inner and the outer hash of a purpose's HMAC, to be continued: faster than an HMAC is copied. (FIPS 198-1)"""
+    block = (hashlib.sha256(key).digest() if len(key) > _HASH_BLOCK else key).ljust(_HASH_BLOCK, b"\0")
+    inner = hashlib.sha256(block.translate(_INNER))
+    inner.update(b"deid_batch:" + purpose.encode() + b":v1\0")
+    return inner, hashlib.sha256(block.translate(_OUTER))
 
 
 def keyed_digest(key: bytes, message: bytes, hash_name: str = "sha256") -> bytes:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from deid_batch.ledger import Todo
 
 T = TypeVar("T")
-MAX_FILES = 128
+MAX_FILES = 256
 MAX_BYTES = 512 << 20
 
 

@@ -39,11 +39,7 @@ def statement(config: Config) -> str:
 
 
 def _head(config: Config, profile: Profile) -> str:
-    claimed = {code for code, _ in claims(profile.options, Weaker())}
-    rows = [(*tables.BASIC, "claimed")]
-    for option in profile.options:
-        code, meaning = tables.OPTIONS[option]
-        rows.append((code, meaning, "claimed" if code in claimed else "not claimed: it can't be guaranteed yet"))
+    rows = [(code, meaning, "claimed") for code, meaning in claims(profile.options, Weaker())]
     doubt = ""
     if any(it.does for it in profile.weaker):
         doubt = "\n\nFiles for which a rule holds that leaves more than the profile claim none of them."
@@ -111,6 +107,7 @@ def _replacements(profile: Profile) -> str:
         f"By HMAC-SHA256 from the key and the value: {keyed}.",
         "UIDs: `2.25.` and 128 bits of HMAC-SHA256 from the key and the UID. Registered UIDs (PS3.6 Annex A) stay.",
         _dates(profile),
+        _cleaning(profile),
     ]
     if profile.cap_ages:
         texts.append("Ages over 89 years, as they are said or follow from birth and study dates, become `090Y`.")
@@ -126,6 +123,18 @@ def _dates(profile: Profile) -> str:
             "dates more than 89 years old are removed."
         )
     return "Dates: kept, but for birth dates." if FULL_DATES in profile.options else "Dates: removed or replaced."
+
+
+def _cleaning(profile: Profile) -> str:
+    """How text is cleaned. (PS3.15 E.3.5)"""
+    whole = "the whole value is removed" if profile.clean.clean_whole else f"`{profile.clean.clean_token}` is put there"
+    return (
+        "Free text (code C where the VR is text; also in attributes that no table names, and in safe private ones) is "
+        "searched for what identifies the patient anywhere in the files of the same patient and study: names of "
+        "persons, IDs, birth dates, addresses, telephone numbers, institutions and stations, in all spellings; and "
+        f"for forms: {', '.join(profile.clean.clean_patterns)}. Where something is found, {whole}; dates are moved "
+        "where dates are, ages over 89 become `90+`, UIDs become what they become elsewhere."
+    )
 
 
 def _safe_private() -> str:
@@ -148,7 +157,7 @@ def _added(profile: Profile) -> str:
 def _restrictions(profile: Profile) -> str:
     texts = [
         "Pixel Data is not changed: text that is burned in, and recognizable faces, stay.",
-        "Attributes that Table E.1-1 does not name stay, free text among them (such as Content Description).",
+        "Names that nothing in the files of a patient tells, and no title or form gives away, stay in cleaned text.",
         "Graphic and waveform annotations whose code is D are removed with their modules, which are conditional.",
     ]
     if CLEAN_CONTENT in profile.options:

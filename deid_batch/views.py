@@ -12,7 +12,7 @@ from rich.text import Text
 from deid_batch import dictionary
 from deid_batch.conditions import Condition
 from deid_batch.config.selectors import parse_any, shown
-from deid_batch.config.settings import camel
+from deid_batch.config.settings import camel, is_setting
 from deid_batch.errors import BadValue, UsageError
 from deid_batch.frames import Touch
 from deid_batch.methods import Method
@@ -80,7 +80,7 @@ def shown_settings(method: Method) -> str:
     changed = [
         (field.name, getattr(method, field.name))
         for field in dataclasses.fields(method)
-        if field.name != "key" and getattr(method, field.name) != getattr(plain, field.name)
+        if is_setting(field) and getattr(method, field.name) != getattr(plain, field.name)
     ]
     return ", ".join(f"{camel(name)} {str(it).lower() if it is True or it is False else it}" for name, it in changed)
 

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from deid_batch import crosswalk, crypto, dicomfile, dictionary, names
@@ -96,7 +97,11 @@ class Setting:
 
     def file(self, path: bytes) -> bytes:
         """Where a file of SOURCE stands; SOURCE may be the file itself."""
-        return os.path.join(self.source, path) if os.path.isdir(self.source) else self.source
+        return os.path.join(self.source, path) if self._is_folder else self.source
+
+    @cached_property
+    def _is_folder(self) -> bool:
+        return os.path.isdir(self.source)
 
 
 @dataclass
@@ -169,6 +174,7 @@ class Worker:
         self._checker = _checker(setting)
         self._all_copies = names.may_merge(setting.rules)
         self._hasher = Hasher()
+        self._heads = dicomfile.alike()
         self._number = 0
         self._prefix = secrets.token_hex(8).encode()
 
@@ -180,7 +186,7 @@ class Worker:
             began = time.monotonic()
             try:
                 with self._timed():
-                    found = dicomfile.probe(self._setting.file(path), self._setting.rules)
+                    found = dicomfile.probe(self._setting.file(path), self._setting.rules, self._heads)
                 groups = groups_of(found.instance, self._setting.group_key)
                 person = person_of(found.instance.patient.partition("\0")[2], self._setting.group_key)
                 if self._setting.forgotten & {groups.patient, person}:
@@ -233,14 +239,12 @@ class Worker:
         return b"".join(lookup.mark(origin, rules.uid_key) for lookup, origin in pairs)
 
     def deidentify(self, job: Job) -> JobResult:
-        """De-identify files: written one by one; synced together and renamed while the next ones are written."""
+        """De-identify files: written one by one; synced together while the next ones are written, then renamed."""
         result = JobResult(size=job.size)
         acquaintance = Acquaintance(job.known, self._setting.group_key, self._compiled)
-        prepared: list[Prepared] = []
-        waiting = 0
         given, copies = dict(job.names), frozenset(job.copies)
-        published: list[Future[list[tuple[bytes, Row]]]] = []
-        with ThreadPoolExecutor(1) as publisher:
+        with ThreadPoolExecutor(1) as syncer:
+            publication = _Publication(self, syncer, result)
             for path in job.paths:
                 began = time.monotonic()
                 try:
@@ -256,19 +260,10 @@ class Worker:
                 result.hits.update(rewritten.hits)
                 if self._setting.names == "uid":
                     result.names.append((path, name))
-                prepared.append(Prepared(path, name, temporary, rewritten, time.monotonic() - began))
-                waiting += rewritten.bytes_out
-                is_enough = len(prepared) >= _FEWEST_SYNCED or waiting >= _LEAST_SYNCED
-                if is_enough and all(earlier.done() for earlier in published):
-                    published.append(publisher.submit(self._published, prepared, self._hasher.flush()))
-                    prepared, waiting = [], 0
-            published.append(publisher.submit(self._published, prepared, self._hasher.flush()))
-        for earlier in published:
-            try:
-                result.rows.extend(earlier.result())
-            except OSError as error:
-                fault = _machine_fault(error) or f"OUT can't be written to ({os.strerror(error.errno or errno.EIO)})"
-                result.fault = result.fault or fault
+                publication.add(Prepared(path, name, temporary, rewritten, time.monotonic() - began))
+                if result.fault:
+                    break
+            publication.finish()
         return result
 
     @contextmanager
@@ -317,29 +312,35 @@ class Worker:
         is_copy = is_copy or self._all_copies
         return names.name_of(instance, names.ending_of(path, self._setting.rules.uid_key) if is_copy else "")
 
-    def _published(self, prepared: Sequence[Prepared], digested: Future[None]) -> list[tuple[bytes, Row]]:
-        """Bring temporary files onto the disk, and then under their final names; the rows of all.
+    def begin_sync(self, prepared: Sequence[Prepared], syncer: ThreadPoolExecutor) -> Future[None]:
+        """Bring temporary files, and where they are to go, onto the disk; it also takes to have their digests."""
+        digested = self._hasher.flush()
+        if self._setting.dry_run:
+            return digested
+        self._check_out()
+        for folder in {os.path.dirname(file.name) for file in prepared}:
+            self._make_folder(folder)
+        intended = self._intended(file.name for file in prepared)
+        paths = [*(file.temporary for file in prepared), intended]
+        return syncer.submit(self._synced, paths, digested)
 
-        Their digests hold once that future is done.
-        """
+    def _synced(self, paths: Sequence[bytes], digested: Future[None]) -> None:
+        sync_files(paths, self._setting.temporary)
+        digested.result()
+
+    def published(self, prepared: Sequence[Prepared]) -> list[tuple[bytes, Row]]:
+        """Give files that are on the disk their final names; the rows of all."""
         if self._setting.dry_run:
             for file in prepared:
                 os.unlink(file.temporary)
-            digested.result()
             return [(file.path, _written_row(file)) for file in prepared]
-        if not prepared:
-            return []
         self._check_out()
-        folders = {os.path.dirname(file.name) for file in prepared}
-        for folder in folders:
-            self._make_folder(folder)
-        intended = self._intended(file.name for file in prepared)
-        sync_files([*(file.temporary for file in prepared), intended], self._setting.temporary)
-        digested.result()
-        rows = [(file.path, self._renamed(file)) for file in prepared]
-        for folder in filter(os.path.isdir, map(self._final, folders)):
-            sync_folder(folder)
-        return rows
+        return [(file.path, self._renamed(file)) for file in prepared]
+
+    def sync_names(self, folders: Iterable[bytes]) -> None:
+        """Bring the final names of files in folders of OUT onto the disk."""
+        if not self._setting.dry_run:
+            sync_files([*filter(os.path.isdir, map(self._final, folders))], self._setting.temporary)
 
     def _intended(self, names: Iterable[bytes]) -> bytes:
         """Note names under which files will stand in OUT, for the next run if this one ends before it knows of them."""
@@ -390,6 +391,55 @@ class Worker:
         if error.errno in _TAKEN_NAME:
             return failure_row(path, FileError("name-collision", "a file and a folder of OUT would have the same name"))
         return failure_row(path, FileError("bad-name", os.strerror(error.errno or 0)))
+
+
+class _Publication:
+    """The files of a job on their way from the temporary area to OUT, in groups: one is synced, the next one grows."""
+
+    def __init__(self, worker: Worker, syncer: ThreadPoolExecutor, result: JobResult) -> None:
+        self._worker, self._syncer, self._result = worker, syncer, result
+        self._growing: list[Prepared] = []
+        self._size = 0
+        self._syncing: list[Prepared] = []
+        self._synced: Future[None] | None = None
+        self._folders: set[bytes] = set()
+
+    def add(self, file: Prepared) -> None:
+        """Take in a file that is written."""
+        self._growing.append(file)
+        self._size += file.rewritten.bytes_out
+        is_enough = len(self._growing) >= _FEWEST_SYNCED or self._size >= _LEAST_SYNCED
+        if is_enough and (self._synced is None or self._synced.done()):
+            self._step()
+
+    def finish(self) -> None:
+        """Have all files in OUT, and on the disk there."""
+        self._step()
+        self._step()
+        with self._faults_told():
+            self._worker.sync_names(self._folders)
+
+    def _step(self) -> None:
+        """Publish the group that is synced, and sync the one that grew."""
+        synced, self._synced = self._synced, None
+        syncing, self._syncing, self._growing, self._size = self._syncing, self._growing, [], 0
+        with self._faults_told():
+            if synced is not None:
+                synced.result()
+                self._result.rows.extend(self._worker.published(syncing))
+                self._folders.update(os.path.dirname(file.name) for file in syncing)
+        with self._faults_told():
+            if self._syncing:
+                self._synced = self._worker.begin_sync(self._syncing, self._syncer)
+
+    @contextmanager
+    def _faults_told(self) -> Iterator[None]:
+        """What OUT can't take is the machine's fault: the job ends."""
+        try:
+            yield
+        except OSError as error:
+            fault = _machine_fault(error) or f"OUT can't be written to ({os.strerror(error.errno or errno.EIO)})"
+            self._result.fault = self._result.fault or fault
 
 
 def failure_row(path: bytes, error: Exception, seconds: float = 0.0) -> Row:

@@ -24,8 +24,13 @@ def key_file(tmp_path: Path, content: bytes, mode: int = 0o600) -> str:
     return f"file:{path}"
 
 
-def test_derivation_is_hmac_sha256_with_a_domain_for_each_purpose() -> None:
-    assert crypto.derive(b"key", "uid", b"1.2.3") == hmac.digest(b"key", b"deid_batch:uid:v1\x001.2.3", "sha256")
+@pytest.mark.parametrize("size", [1, 32, 63, 64, 65, 200])
+def test_derivation_is_hmac_sha256(size: int) -> None:
+    key = bytes(range(256))[-size:]
+    assert crypto.derive(key, "uid", b"1.2.3") == hmac.digest(key, b"deid_batch:uid:v1\x001.2.3", "sha256")
+
+
+def test_derivation_has_a_domain_for_each_purpose() -> None:
     purposes = ("dateshift", "cryptohash", "encrypt", "uid", "perturb")
     derived = {crypto.derive(b"key", purpose, b"1.2.3") for purpose in purposes}
     assert len(derived) == len(purposes)

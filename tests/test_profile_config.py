@@ -111,9 +111,6 @@ MISTAKES = {
     '{"profile": "basic", ▸"opions": []}': "opions: unknown key 'opions', did you mean 'options'?",
 }  # fmt: skip
 DOUBTS = {
-    '{"profile": "basic", "options": [▸"clean_descriptors"]}':
-        "options[0]: warning: clean_descriptors can't be guaranteed yet: the Basic Profile's actions are done, "
-        "and it is not claimed",
     '{"profile": "basic", "options": [▸"retain_long_full_dates", "retain_long_modified_dates"]}':
         "options[0]: warning: retain_long_full_dates and retain_long_modified_dates exclude each other: "
         "dates are modified, and only that is claimed",

@@ -19,7 +19,7 @@ from pydicom.dataelem import DataElement
 from pydicom.filebase import DicomBytesIO
 
 import deid_batch
-from deid_batch.profiles.tables import NOT_CARRIED_OUT, OPTIONS
+from deid_batch.profiles.tables import OPTIONS
 
 DATA = Path(deid_batch.__file__).parent / "profiles"
 FACTS = Path(__file__).parents[2] / "shared" / "facts" / "table_e1_1.csv"
@@ -86,7 +86,7 @@ def result(options: tuple[str, ...], sop_class: bytes = UNKNOWN_CLASS, form: For
 
 def code_of(row: Row, options: tuple[str, ...]) -> str:
     """The code that the table gives, one that cleans before one that keeps."""
-    said = [code for option, code in row.options.items() if option in options and option not in NOT_CARRIED_OUT]
+    said = [code for option, code in row.options.items() if option in options]
     return min(said, default=row.basic)  # C < K
 
 
@@ -133,7 +133,7 @@ def cleaned(row: Row, element: DataElement) -> str:
     after = raw(element)
     if row.vr == "SQ":
         return ""
-    if row.vr in ("TM", "SH"):  # times of day stay: only days move
+    if row.vr == "TM" or row.tag == 0x00080201:  # times of day stay: only days move
         return "" if after == value_of(row) else "a time changed"
     if row.vr in ("DA", "DT"):
         moved = date.fromisoformat(after.decode()[:8]) - date(2006, 10, 12)
@@ -162,8 +162,10 @@ def wrong(options: tuple[str, ...], form: Form = EXPLICIT) -> Iterator[str]:
         if code == "C":
             by = next(option for option in options if row.options.get(option) == "C")
             code = EXCEPTIONS.get(row.tag, {}).get(by, code)
-            if by == "retain_patient_characteristics" or (by.startswith("retain_long") and row.vr == "OB"):
+            if row.vr == "OB":
                 code = "X"
+            if row.tag == 0x04000565:  # Reason for the Attribute Modification: a defined term
+                code = "D"
         for name, dataset in (("top", output), ("deep", deep)):
             if (name == "top" and row.tag >> 16 == 2) or row.tag == 0x00080018:
                 continue

@@ -143,6 +143,7 @@ def test_the_library_example_runs(tmp_path: Path) -> None:
 def test_every_config_of_the_readme_can_be_read(tmp_path: Path) -> None:
     configs = re.findall(r"```jsonc\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "ids.csv").write_text("007;P1\n")
+    (tmp_path / "known.csv").write_text("person;Doe^John\n")
     for number, text in enumerate(configs):
         (tmp_path / f"{number}.json").write_text(text, encoding="utf-8")
         assert read_config(str(tmp_path / f"{number}.json")).config is not None

@@ -148,8 +148,8 @@ def test_an_out_that_becomes_read_only_stops_the_run(
 
 @pytest.mark.parametrize(
     ("step", "replaced"),
-    [(step, False) for step in ("deidentify", "_prepare", "_published", "_make_folder")]
-    + [(step, True) for step in ("deidentify", "_prepare", "_published")],
+    [(step, False) for step in ("deidentify", "_prepare", "published", "_make_folder")]
+    + [(step, True) for step in ("deidentify", "_prepare", "published")],
 )
 def test_an_out_that_vanishes_stops_the_run_and_is_not_made_anew(
     study: Place, at: At, expected: dict[str, bytes], step: str, replaced: bool
@@ -161,7 +161,7 @@ def test_an_out_that_vanishes_stops_the_run_and_is_not_made_anew(
         if replaced:
             study.out.mkdir()
 
-    at(step, 3 if step != "_published" else 2, vanish)
+    at(step, 3 if step != "published" else 2, vanish)
     assert stopped(study.run_here(), "OUT (can't be written to|is not there any more)")
     assert [*study.out.rglob("*")] == [] if replaced else not study.out.exists()
     assert 0 < len(tree(elsewhere)) < len(INSTANCES)

@@ -42,7 +42,7 @@ LINES = {
     ("basic", "(0008,0021)"): ["SeriesDate", "X/D", "dummy"],
     ("keep-uids", "(0020,000E)"): ["SeriesInstanceUID", "K (retain_uids)", "keep"],
     ("keep-uids", "113110"): ["Retain UIDs Option", "claimed"],
-    ("research-longitudinal", "113105"): ["Clean Descriptors Option", "not claimed: it can't be guaranteed yet"],
+    ("research-longitudinal", "113105"): ["Clean Descriptors Option", "claimed"],
     ("research-longitudinal", "(0008,0020)"): [
         "StudyDate", "C (retain_long_modified_dates)", "dateshift (dateShiftScope Patient, dateShiftRange 365)",
     ],

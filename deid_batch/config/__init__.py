@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from deid_batch.config import native, successor
 from deid_batch.config.entries import check_entries
+from deid_batch.config.identifiers import read_known
 from deid_batch.config.ignored import read_ignored
 from deid_batch.config.jsonc import Node, read
 from deid_batch.config.mapping import read_mappings, with_pseudonyms_of
@@ -69,7 +70,7 @@ def shipped_configs() -> dict[str, Path]:
 def _config_of(root: Node, name: str, folder: str, report: Report) -> Config:
     """The config in the dialect that its keys tell."""
     is_successor = "dicomTagRules" not in root.value and successor.OWN_KEYS & root.value.keys()
-    entries, keys, shift = (successor.read_successor if is_successor else native.read_native)(root, report)
+    entries, keys, given = (successor.read_successor if is_successor else native.read_native)(root, report)
     if (schema := root.value.get("$schema")) and schema.kind != "a string":
         report(Problem(schema.place, f"$schema must be a string, not {schema.kind}"))
     lookups, mapped = read_mappings(root.value.get("mapping"), folder, report)
@@ -77,10 +78,11 @@ def _config_of(root: Node, name: str, folder: str, report: Report) -> Config:
     check_entries(entries, report)
     false_alarms = read_ignored(root, report)
     config = Config(name, tuple(entry.rule for entry in entries), keys, lookups=lookups, false_alarms=false_alarms)
+    config = replace(config, acquainted=read_known(root, folder, report))
     if any(key in root.value for key in PROFILE_KEYS):
         from deid_batch.config.profile import read_profile
 
-        config = read_profile(config, entries, root, shift, report)
+        config = read_profile(config, entries, root, given, report)
         entries = with_pseudonyms_of(config.profile, entries)
         config = replace(config, rules=tuple(entry.rule for entry in entries))
     scopes: list[str] = [method.date_shift_scope for method in config.methods if isinstance(method, DateShift)]

@@ -23,6 +23,9 @@ from deid_batch.selectors import Anything, AtPath, Selector, TagIn, TagIs, VRIs,
 from deid_batch.values import text
 from deid_batch.wire import TEXT_VRS, VRS, tag_name
 
+Given = Callable[[type[Method]], dict[str, Any]]
+"""The settings that a config gives for a method in all rules, by field."""
+
 
 class Entry(NamedTuple):
     """A rule and the part of the config that says it."""

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from deid_batch import dictionary
 from deid_batch.config.columns import ColumnsUnreadable, Pair, decode, read_file, read_pairs
@@ -17,11 +17,13 @@ from deid_batch.config.selectors import parse_keyword, parse_tag
 from deid_batch.config.settings import convert
 from deid_batch.methods.dummy import PATIENT_ID
 from deid_batch.methods.mapping import TARGET_VRS, Lookup, Mapped, OnMissing, Table, pseudonym_of
-from deid_batch.profiles.profile import Profile
 from deid_batch.rules import STRUCTURAL, Rule
 from deid_batch.selectors import TagIs
 from deid_batch.values import text
 from deid_batch.wire import TEXT_VRS
+
+if TYPE_CHECKING:
+    from deid_batch.profiles.profile import Profile
 
 KEYS = ("csv", "from", "to", "onMissing")
 _FILE = "file:"

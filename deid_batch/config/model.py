@@ -8,7 +8,9 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from deid_batch import crypto
+from deid_batch.config.identifiers import Acquainted
 from deid_batch.methods import Method
+from deid_batch.methods.clean import Clean
 from deid_batch.methods.dateshift import DateShift
 from deid_batch.methods.mapping import Lookup
 from deid_batch.rules import Rule, RuleSet
@@ -34,6 +36,8 @@ class Config:
     """What the leak check is not to tell."""
     lookups: tuple[Lookup, ...] = ()
     """What lists of the user's are asked for."""
+    acquainted: Acquainted = field(default=Acquainted(), repr=False)
+    """What is known to identify in all files."""
 
     @property
     def methods(self) -> tuple[Method, ...]:
@@ -70,7 +74,15 @@ class Config:
         ring = {purpose: _key_for(purpose, keys) for purpose in self.purposes}
         rules = tuple(replace(rule, method=_bound(rule.method, ring, first_day)) for rule in self.rules)
         profile = self.profile and self.profile.bound(ring, first_day)
-        return RuleSet(rules, ring["uid"], self.scope, self.required_scopes, profile, self.lookups)
+        own = [rule.method for rule in rules if isinstance(rule.method, DateShift)]
+        shift = next(iter([*own, *([profile.moves] if profile and profile.moves else [])]), None)
+        rules = tuple(replace(rule, method=_moving(rule.method, shift)) for rule in rules)
+        return RuleSet(rules, ring["uid"], self.scope, self.required_scopes, profile, self.lookups, *self.acquainted)
+
+
+def _moving(method: Method, shift: DateShift | None) -> Method:
+    """The method, which moves the dates in text as those elsewhere are moved."""
+    return replace(method, shift=shift) if isinstance(method, Clean) else method
 
 
 def _key_for(purpose: str, keys: Mapping[str, bytes]) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from deid_batch.config.entries import Entry, check_keys, read_rules, read_settings, replaced, rule_entry
+from deid_batch.config.entries import Entry, Given, check_keys, read_rules, read_settings, replaced, rule_entry
+from deid_batch.config.identifiers import KNOWN_KEYS
 from deid_batch.config.ignored import VERIFY_KEY
 from deid_batch.config.jsonc import Node, unknown_key
 from deid_batch.config.problems import Problem, Report
@@ -19,18 +20,17 @@ from deid_batch.config.settings import (
     settings_of,
 )
 from deid_batch.methods import Method
-from deid_batch.methods.dateshift import DateShift
 
-KEYS = ("$schema", *PROFILE_KEYS, "mapping", "dicomTagRules", "parameters", "default", VERIFY_KEY)
+KEYS = ("$schema", *PROFILE_KEYS, "mapping", *KNOWN_KEYS, "dicomTagRules", "parameters", "default", VERIFY_KEY)
 _RULE_KEYS = ("tag", "method", "when")
 
 
-def read_native(root: Node, report: Report) -> tuple[list[Entry], dict[str, bytes], dict[str, Any]]:
-    """(rules, keys by purpose, settings of dateshift) of a native config's root object; problems go to `report`."""
+def read_native(root: Node, report: Report) -> tuple[list[Entry], dict[str, bytes], Given]:
+    """(rules, keys by purpose, settings of methods) of a native config's root object; problems go to `report`."""
     check_keys(root, KEYS, report)
     parameters, keys = _read_parameters(root.value.get("parameters"), report)
     entries = read_rules(root, "dicomTagRules", lambda item: _read_rule(item, parameters, report), report)
-    return entries, keys, _given(DateShift, parameters)
+    return entries, keys, lambda method: _given(method, parameters)
 
 
 def _read_parameters(node: Node | None, report: Report) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -11,16 +11,17 @@ from annotated_types import Interval
 
 from deid_batch.conditions import When
 from deid_batch.config.conditions import read_when
-from deid_batch.config.entries import Entry
+from deid_batch.config.entries import Entry, Given
 from deid_batch.config.jsonc import Node, unknown_key
 from deid_batch.config.model import Config
 from deid_batch.config.problems import Problem, Report, did_you_mean
 from deid_batch.config.settings import PROFILE_KEYS, convert
+from deid_batch.methods.clean import Clean
 from deid_batch.methods.dateshift import DateShift
 from deid_batch.profiles.actions import FULL_DATES, MODIFIED_DATES
 from deid_batch.profiles.gate import Gate
 from deid_batch.profiles.profile import Profile
-from deid_batch.profiles.tables import NOT_CARRIED_OUT, OPTIONS
+from deid_batch.profiles.tables import OPTIONS
 from deid_batch.profiles.weaker import shortfall
 
 PROFILE = "basic"
@@ -38,14 +39,12 @@ BURNED_IN = Literal["set-aside", "allow"]
 _PREFIX = re.compile(r"[\w .+-]{0,24}", re.ASCII)
 
 
-def read_profile(
-    config: Config, entries: Sequence[Entry], root: Node, shift: Mapping[str, Any], report: Report
-) -> Config:
-    """The config with the profile that it asks for, its date shift with these settings; problems go to `report`.
+def read_profile(config: Config, entries: Sequence[Entry], root: Node, given: Given, report: Report) -> Config:
+    """The config with the profile that it asks for, its methods with the settings that are given for all rules.
 
     Rules of the config's own by which it falls short of the profile are told.
     """
-    profile = _read(root, shift, report)
+    profile = _read(root, given, report)
     if profile is None:
         return config
     weaker = tuple(shortfall(rule, profile) for rule in config.rules)
@@ -61,7 +60,7 @@ def read_profile(
     return replace(config, profile=replace(profile, weaker=weaker))
 
 
-def _read(root: Node, shift: Mapping[str, Any], report: Report) -> Profile | None:
+def _read(root: Node, given: Given, report: Report) -> Profile | None:
     node = root.value.get("profile")
     if node is None:
         for key in (key for key in root.value if key in PROFILE_KEYS):
@@ -73,7 +72,9 @@ def _read(root: Node, shift: Mapping[str, Any], report: Report) -> Profile | Non
         report(Problem(node.place, f"unknown profile '{node.value}'; there is '{PROFILE}'"))
     settings = {key: convert(root.value[key], kind, report) for key, kind in SETTINGS.items() if key in root.value}
     options = _read_options(root.value.get("options"), report)
-    profile = Profile(options, shift=DateShift(**{"date_shift_scope": "Patient", **shift}))
+    profile = Profile(
+        options, shift=DateShift(**{"date_shift_scope": "Patient", **given(DateShift)}), clean=Clean(**given(Clean))
+    )
     patient = profile.patient
     if (length := settings.get("pseudonymLength")) is not None:
         patient = replace(patient, length=length)
@@ -146,9 +147,6 @@ def _read_options(node: Node | None, report: Report) -> tuple[str, ...]:
             report(Problem(item.place, "this option stands twice"))
         else:
             places[name] = item
-            if name in NOT_CARRIED_OUT:
-                why = f"{name} can't be guaranteed yet: the Basic Profile's actions are done, and it is not claimed"
-                report(Problem(item.place, why, is_warning=True))
     if {FULL_DATES, MODIFIED_DATES} <= places.keys():
         why = f"{FULL_DATES} and {MODIFIED_DATES} exclude each other: dates are modified, and only that is claimed"
         report(Problem(places[FULL_DATES].place, why, is_warning=True))

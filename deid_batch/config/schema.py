@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import TypeAdapter
 
 from deid_batch.config.conditions import KINDS as CONDITION_KINDS
+from deid_batch.config.identifiers import LIST_KEY, WORDS_KEY, CommonWords
 from deid_batch.config.ignored import KINDS as FINDING_KINDS
 from deid_batch.config.profile import BURNED_IN, PROFILE, SETTINGS
 from deid_batch.config.settings import KEY_SETTINGS, MASTER_KEY, PROFILE_KEYS, all_settings, choices_of, settings_of
@@ -47,6 +48,7 @@ def _native() -> _Schema:
             "$schema": {"type": "string"},
             **_profile(),
             "mapping": _MAPPING,
+            **_known(),
             "dicomTagRules": {"type": "array", "items": {"anyOf": rules}},
             "parameters": _object(_every_setting() | {MASTER_KEY: _KEY}),
             "default": _DEFAULT,
@@ -77,6 +79,7 @@ def _successor() -> _Schema:
             "$schema": {"type": "string"},
             **_profile(),
             "mapping": _MAPPING,
+            **_known(),
             "rules": {"type": "array", "items": {"anyOf": rules}},
             "defaultSettings": _object(defaults) | {"patternProperties": in_any_case},
             "customSettings": {"type": "object", "additionalProperties": _object(_every_setting())},
@@ -146,6 +149,11 @@ def _verify() -> _Schema:
     return _object({"ignore": {"type": "array", "items": entry}})
 
 
+def _known() -> _Schema:
+    """The keys that are about known identity."""
+    return {LIST_KEY: {"type": "string", "pattern": "^file:."}, WORDS_KEY: _setting(CommonWords)}
+
+
 def _mapping() -> _Schema:
     text = {"type": "string", "minLength": 1}
     some = {"anyOf": [text, {"type": "array", "items": text, "minItems": 1}]}
@@ -165,6 +173,8 @@ def _settings(method: type[Method]) -> _Schema:
 
 def _setting(kind: Any) -> _Schema:
     """A setting's schema; numbers and booleans may be written as strings."""
+    if get_origin(kind) is tuple:
+        return {"type": "array", "items": _setting(get_args(kind)[0])}
     if choices := choices_of(kind):
         return _one_of(choices)
     schema = TypeAdapter(kind).json_schema()

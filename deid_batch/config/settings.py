@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import Field, fields
 from datetime import date
 from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -41,7 +41,12 @@ def camel(name: str) -> str:
 def settings_of(method: type[Method]) -> dict[str, tuple[str, Any]]:
     """A method's settings as a config names them: name → (field, type)."""
     hints = get_type_hints(method, include_extras=True)
-    return {camel(field.name): (field.name, hints[field.name]) for field in fields(method) if field.name != "key"}
+    return {camel(field.name): (field.name, hints[field.name]) for field in fields(method) if is_setting(field)}
+
+
+def is_setting(field: Field[Any]) -> bool:
+    """Whether a field of a method is one that a config may set."""
+    return field.name != "key" and not field.metadata.get("inner")
 
 
 @cache
@@ -58,6 +63,8 @@ def all_settings() -> dict[str, Any]:
 def convert(node: Node, kind: Any, report: Report) -> Any:
     """A setting's value as `kind`, or None with a problem reported."""
     value = node.value
+    if get_origin(kind) is tuple:
+        return _converted_list(node, get_args(kind)[0], report)
     if isinstance(value, (dict, list)) or (isinstance(value, bool) and kind is not bool):
         report(Problem(node.place, f"{node.kind} can't stand here"))
         return None
@@ -70,6 +77,15 @@ def convert(node: Node, kind: Any, report: Report) -> Any:
     except ValueError:
         report(Problem(node.place, "must be a day, such as 2026-01-31"))
     return None
+
+
+def _converted_list(node: Node, kind: Any, report: Report) -> tuple[Any, ...] | None:
+    """A list of values of one kind."""
+    if not isinstance(node.value, list):
+        report(Problem(node.place, f"must be a list, not {node.kind}"))
+        return None
+    converted = [convert(item, kind, report) for item in node.value]
+    return None if None in converted else tuple(dict.fromkeys(converted))
 
 
 def convert_key(node: Node, purpose: str, report: Report) -> bytes:

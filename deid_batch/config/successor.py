@@ -5,18 +5,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deid_batch.config.entries import Entry, check_keys, method_class, read_rules, read_settings, replaced, rule_entry
+from deid_batch.config.entries import (
+    Entry,
+    Given,
+    check_keys,
+    method_class,
+    read_rules,
+    read_settings,
+    replaced,
+    rule_entry,
+)
+from deid_batch.config.identifiers import KNOWN_KEYS
 from deid_batch.config.ignored import VERIFY_KEY
 from deid_batch.config.jsonc import Node
 from deid_batch.config.problems import Problem, Report, did_you_mean
 from deid_batch.config.selectors import read_written
 from deid_batch.config.settings import PROFILE_KEYS
 from deid_batch.methods import Method
-from deid_batch.methods.dateshift import DateShift
 from deid_batch.methods.erase import Redact
 from deid_batch.methods.perturb import Perturb
 
-KEYS = ("$schema", *PROFILE_KEYS, "mapping", "rules", "defaultSettings", "customSettings", "default", VERIFY_KEY)
+KEYS = (
+    "$schema",
+    *PROFILE_KEYS,
+    "mapping",
+    *KNOWN_KEYS,
+    "rules",
+    "defaultSettings",
+    "customSettings",
+    "default",
+    VERIFY_KEY,
+)
 OWN_KEYS = frozenset({"rules", "defaultSettings", "customSettings"})
 """Keys that tell the dialect."""
 _RULE_KEYS = ("tag", "method", "setting", "params", "when")
@@ -27,8 +46,8 @@ _MEANINGS: Mapping[type[Method], dict[str, Any]] = {
 """Where a method's defaults differ from the native dialect's."""
 
 
-def read_successor(root: Node, report: Report) -> tuple[list[Entry], dict[str, bytes], dict[str, Any]]:
-    """(rules, keys by purpose, settings of dateshift) of a successor config's root object; problems go to `report`."""
+def read_successor(root: Node, report: Report) -> tuple[list[Entry], dict[str, bytes], Given]:
+    """(rules, keys by purpose, settings of methods) of a successor config's root object; problems go to `report`."""
     check_keys(root, KEYS, report)
     defaults, keys = _read_defaults(_object(root, "defaultSettings", report), report)
     custom = _object(root, "customSettings", report)
@@ -39,7 +58,7 @@ def read_successor(root: Node, report: Report) -> tuple[list[Entry], dict[str, b
             report(Problem(settings.place, f"must be an object of settings, not {settings.kind}"))
         if custom and name not in used:
             report(Problem(custom.keys[name], "no rule uses this setting", is_warning=True))
-    return entries, keys, defaults.get(DateShift, {})
+    return entries, keys, lambda method: defaults.get(method, {})
 
 
 def _object(root: Node, key: str, report: Report) -> Node | None:

@@ -65,13 +65,15 @@ KIND_OF: Mapping[int, Kind] = {
 _PERSONS = frozenset(tag for tag, entry in dictionary.DicomDictionary.items() if entry[0] == "PN")
 _SEQUENCES = frozenset(tag for tag, entry in dictionary.DicomDictionary.items() if entry[0] == "SQ")
 WANTED = _PERSONS | _SEQUENCES | KIND_OF.keys() | {_CHARSET}
-_SEARCHED_VRS = frozenset({b"PN", b"SQ", b"UN"})
+SEARCHED_VRS = frozenset({b"PN", b"SQ", b"UN"})
 _LONG_CODES = frozenset(vr.encode() for vr in LONG_VRS)
 _SHORT_CODES = frozenset(vr.encode() for vr in VRS - LONG_VRS)
 _PIXELS, _PIXEL_ELEMENTS = 0x7FE0, frozenset({0x0008, 0x0009, 0x0010})
 _LONGEST = 10_240
 """Bytes of a value, up to which it may be one that identifies."""
 _MAX_REMEMBERED = 64 << 10
+_UIDS = frozenset({0x00080016, 0x00080018, 0x0020000D, 0x0020000E, 0x00100021})
+"""What others may ask for in the same look; it identifies nobody."""
 _ITEM_CODES = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"
 _NOT_SAID = frozenset(
     "anonymous anonymized anonymised anonym anon unknown none null na n/a nil test phantom patient name unbekannt "
@@ -105,7 +107,7 @@ def skim(data: bytes, pos: int, encoding: Encoding, found: dict[int, bytes], wan
         else:
             start = pos + 12
             length = u32(data, pos + 8)[0]
-            is_wanted = tag in wanted or vr in _SEARCHED_VRS
+            is_wanted = tag in wanted or vr in SEARCHED_VRS
             if vr not in _LONG_CODES:
                 read_header(data, pos, end, encoding)  # which raises
         if length == UNDEFINED:
@@ -126,7 +128,7 @@ def _looks_like_items(data: bytes, start: int) -> bool:
 
 def identities_of(found: Mapping[int, bytes], encoding: Encoding) -> Identities:
     """What the values of a data set's top level, as `skim` finds them, say that identifies."""
-    return _identities(tuple(found.items()), encoding)
+    return _identities(tuple([item for item in found.items() if item[0] not in _UIDS]), encoding)
 
 
 @lru_cache(maxsize=256)
@@ -154,7 +156,8 @@ def _in_sequence(raw: bytes, encoding: Encoding, charset: bytes) -> Identities:
     said: set[Identity] = set()
     charsets = {charset}
     elements = list(_elements_in(raw, encoding))
-    if (encoding.explicit and b"UN\0\0" in raw) or raw[:4] != encoding.item_code:
+    is_implicit = raw[12:14] not in _SHORT_CODES and raw[12:14] not in _LONG_CODES
+    if encoding.explicit and (is_implicit or b"UN\0\0" in raw):
         elements += _elements_in(raw, IMPLICIT_LITTLE)
     charsets |= {raw[start:stop] for tag, start, stop in elements if tag == _CHARSET}
     for tag, start, stop in elements:

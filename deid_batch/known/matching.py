@@ -197,10 +197,10 @@ class _Evidence:
     def spans(self) -> Iterator[Span]:
         self._spread()
         for hit in self._accepted:
-            start, stop = hit.start, hit.stop
-            if hit.entry.people:
-                start, stop = self._with_initials(hit)
-            yield Span(self._folded.starts[start], self._folded.stops[stop - 1], hit.entry.kind)
+            start, stop = self._with_initials(hit) if hit.entry.people else (hit.start, hit.stop)
+            end = self._folded.stops[stop - 1]
+            end += stop > hit.stop and self._text.startswith(".", end)
+            yield Span(self._folded.starts[start], end, hit.entry.kind)
 
     def _is_doubtful(self, hit: _Hit) -> bool:
         entry = hit.entry

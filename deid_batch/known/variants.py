@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from deid_batch.known.folding import ALONE, kind_of, letters_of, plain
 from deid_batch.known.identity import Identity, Kind
+from deid_batch.known.words import common_words
 
 TITLES = frozenset(
     "dr drs med prof professor dipl ing mag bsc msc ba ma phd md do rn rt pa frcr frcp facs fracr dds"
@@ -161,8 +162,18 @@ def _address(text: str) -> Iterator[Form]:
 
 
 def _place(text: str) -> Iterator[Form]:
+    """Places whose names say more than what is done there: `Chest CT` and `Radiology` are none to be looked for."""
     for line in re.split(r"[\\^\r\n;,|]+", text):
-        yield from _phrase(line, "place", needs_evidence=len(letters_of(line)) < 4)
+        words = re.findall(r"[^\W_]+", line)
+        telling = [word for word in words if not word.isdigit() and len(word) > 1 and plain(word) not in common_words()]
+        letters = letters_of(line)
+        if len(letters) > 3 and (len(words) > 2 or any(len(word) > 3 for word in telling) or _is_code(letters)):
+            yield from _phrase(line, "place")
+
+
+def _is_code(letters: str) -> bool:
+    """Whether a station is called by letters and digits that hardly stand anywhere else."""
+    return len(letters) > 4 and letters.isalnum() and not letters.isalpha()
 
 
 def _other(text: str) -> Iterator[Form]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from deid_batch.errors import UsageError
 from deid_batch.methods.base import COLUMNS, SCOPES, Change, Element, Instance, Method, ValueMethod
+from deid_batch.methods.clean import Clean
 from deid_batch.methods.cryptohash import CryptoHash
 from deid_batch.methods.dateshift import DateShift
 from deid_batch.methods.encrypt import Encrypt
@@ -29,6 +30,7 @@ METHODS: dict[str, type[Method]] = {
     "encrypt": Encrypt,
     "substitute": Substitute,
     "refreshUID": RefreshUID,
+    "clean": Clean,
 }
 
 ENTRY_POINTS = "deid_batch.methods"

@@ -51,8 +51,7 @@ _SCOPE_ATTRIBUTES = {
 SCOPES = tuple(_SCOPE_ATTRIBUTES)
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """The data element that a value stands in: all a method may know besides the value."""
 
     tag: int
@@ -70,6 +69,11 @@ class Change(NamedTuple):
 
     value: bytes | None
     warnings: int = 0
+
+
+def inner_field() -> Any:
+    """A part of a method that other settings decide: none that a config names."""
+    return field(default=None, metadata={"inner": True})
 
 
 def key_field() -> Any:

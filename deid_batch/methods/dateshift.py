@@ -46,8 +46,12 @@ class DateShift(ValueMethod):
         parse, shift = (dates.parse_da, dates.shift_da) if element.vr == "DA" else (dates.parse_dt, dates.shift_dt)
         if self.reference_date is not None and dates.is_beyond_age_cap(parse(value), self.reference_date):
             return ""
-        scope_uid = element.instance.scope_uid(self.date_shift_scope)
-        return shift(value, _SHIFTS[self.date_shift_algorithm](self.key, scope_uid, self.date_shift_range))
+        return shift(value, self.days_of(element.instance))
+
+    def days_of(self, instance: Instance) -> int:
+        """By how many days the dates of an instance move."""
+        scope_uid = instance.scope_uid(self.date_shift_scope)
+        return _SHIFTS[self.date_shift_algorithm](self.key, scope_uid, self.date_shift_range)
 
 
 @lru_cache(maxsize=1024)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from deid_batch import crypto
@@ -36,10 +37,14 @@ class Encrypt(ValueMethod):
         return Change(text.padded(self._sealed(value, element, 0), element.vr))
 
     def _sealed(self, plain: bytes, element: Element, number: int) -> bytes:
-        place = f"{written_place(element.place)}{element.tag:08X}[{number}]"
-        uid = element.instance.sop_instance_uid
-        iv = crypto.derive(self.key, "encrypt-iv", uid.encode(), place.encode(), plain)[:16]
+        place = _place_of_value(element.place, element.tag, number)
+        iv = crypto.derive(self.key, "encrypt-iv", element.instance.sop_instance_uid.encode(), place, plain)[:16]
         return crypto.encrypt_cbc(self.key, iv, plain)
+
+
+@lru_cache(maxsize=1024)
+def _place_of_value(place: Place, tag: int, number: int) -> bytes:
+    return f"{written_place(place)}{tag:08X}[{number}]".encode()
 
 
 def written_place(place: Place) -> str:

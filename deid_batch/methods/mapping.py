@@ -107,7 +107,7 @@ class Mapped(Method):
         if self.lookup.on_missing != "pseudonym":
             return ""
         pseudonym = replace(self.lookup.pseudonym, key=self.key)
-        return pseudonym.treat(origin, replace(element, tag=self.lookup.origin), 0)
+        return pseudonym.treat(origin, element._replace(tag=self.lookup.origin), 0)
 
 
 def pseudonym_of(origin: int) -> Pseudonym:

@@ -7,12 +7,14 @@ from typing import NamedTuple
 
 from deid_batch import dictionary
 from deid_batch.profiles import content, tables
+from deid_batch.profiles.freetext import NO_FREE_TEXT
 from deid_batch.profiles.tables import Row, Types
 from deid_batch.values import uids
+from deid_batch.values.text import CHARSET_VRS
 from deid_batch.wire import tag_name
 
 FULL_DATES, MODIFIED_DATES = "retain_long_full_dates", "retain_long_modified_dates"
-CLEAN_CONTENT, CLEAN_GRAPHICS = "clean_structured_content", "clean_graphics"
+CLEAN_CONTENT, CLEAN_DESCRIPTORS = "clean_structured_content", "clean_descriptors"
 SAFE_PRIVATE, RETAIN_UIDS = "retain_safe_private", "retain_uids"
 _PRIVATE_CHARACTERISTICS = 0x00080300
 _LETTERS = "XZD"
@@ -21,8 +23,6 @@ _GO_TOO = {
     0x04000500: "an Encrypted Attributes Sequence that others wrote can be opened by their keys",
     0x4FFE0001: "MAC Parameters go with the Digital Signatures",
 }
-_GRAPHIC_TEXTS = frozenset({0x00700068, 0x00700207, 0x00700208, 0x00700289})
-"""Graphic Layer Description, Graphic Group Label and Description, Tick Label."""
 _FOREIGN_GROUPS = {0x0000, 0x0002, 0x0004}
 _TIMES = {"DA", "DT", "TM"}
 Declared = frozenset[tuple[int, str, int | None]]
@@ -54,6 +54,8 @@ def verdict_on(tag: int, vr: str, creator: str | None, around: Around) -> Verdic
         return _on_private(tag, vr, creator, around)
     if around.item == content.KEPT and tag in content.VALUES:
         return Verdict("K", "Table E.3.4-1: the content item is kept")
+    if around.item == content.CLEANED and tag == content.TEXT_VALUE:
+        return Verdict("C", f"Table E.3.4-1: C by {CLEAN_DESCRIPTORS}", CLEAN_DESCRIPTORS)
     if tag >> 16 in _FOREIGN_GROUPS:
         return Verdict("X", "E.1.1: the group has no place in a data set")
     if (row := tables.row_of(tag)) is not None:
@@ -76,8 +78,6 @@ def _beyond_the_table(tag: int, around: Around) -> Verdict | None:
         return Verdict("D", "E.3.4: the text of a content item")
     if tag == content.SPECIMEN_PREPARATION_ITEMS and CLEAN_CONTENT in around.options:
         return Verdict("C", "E.3.4: content items", CLEAN_CONTENT)
-    if tag in _GRAPHIC_TEXTS and CLEAN_GRAPHICS in around.options:
-        return Verdict("D", "E.3.3: the text of a graphic", CLEAN_GRAPHICS)
     if tag == _PRIVATE_CHARACTERISTICS and SAFE_PRIVATE not in around.options:
         return Verdict("X", "goes with the private elements that it describes")
     return Verdict("X", _GO_TOO[tag]) if tag in _GO_TOO else None
@@ -95,6 +95,8 @@ def _by_vr(tag: int, vr: str, around: Around) -> Verdict | None:
         return Verdict("D", "a person's name")
     if vr in _TIMES:
         return _on_time(around)
+    if vr in CHARSET_VRS and tag not in NO_FREE_TEXT:
+        return Verdict("C", "free text that no table names")
     return None
 
 
@@ -113,16 +115,12 @@ def _on_time(around: Around) -> Verdict:
 def _on_row(row: Row, around: Around) -> Verdict:
     """By the options first: what one cleans no other keeps. (PS3.15 E.3)"""
     said = {option: code for option, code in row.options.items() if option in around.options}
-    doubt = ""
     for code in "CK":
         for option in (option for option, its_code in said.items() if its_code == code):
-            if option in tables.NOT_CARRIED_OUT:
-                doubt = f" ({option} asks for {code}, which can't be guaranteed yet)"
-            else:
-                return Verdict(code, f"Table E.1-1 {row.name}: {code} by {option}", option)
+            return Verdict(code, f"Table E.1-1 {row.name}: {code} by {option}", option)
     action = _resolved(row, around)
     as_written = f"{row.basic}, here {action}" if action != row.basic else action
-    return Verdict(action, f"Table E.1-1 {row.name}: {as_written}{doubt}")
+    return Verdict(action, f"Table E.1-1 {row.name}: {as_written}")
 
 
 def _resolved(row: Row, around: Around) -> str:
@@ -176,6 +174,5 @@ def option_conflicts(options: Collection[str]) -> list[tuple[str, str, int]]:
         (option, other, count)
         for option in options
         for other in options
-        if option not in tables.NOT_CARRIED_OUT
         if (count := sum(row.options.get(option) == "C" and row.options.get(other) == "K" for row in tables.rows()))
     ]

@@ -24,8 +24,8 @@ _VALUE_TYPE, _CONCEPT_NAME = 0x0040A040, 0x0040A043
 _CODE_VALUE, _SCHEME, _LONG_CODE_VALUE = 0x00080100, 0x00080102, 0x00080119
 ASKED = frozenset({_VALUE_TYPE, _CONCEPT_NAME})
 _CODE = frozenset({_CODE_VALUE, _SCHEME, _LONG_CODE_VALUE})
-GOES, NEUTRAL, KEPT = -1, 1, 2
-"""What becomes of an item: it goes; its text and names become dummies; its value stays."""
+GOES, NEUTRAL, KEPT, CLEANED = -1, 1, 2, 3
+"""What becomes of an item: it goes; its text and names become dummies; its value stays; its text is cleaned."""
 
 
 class Concept(NamedTuple):
@@ -71,11 +71,13 @@ class JudgeItems(Keep):
 
 
 def fate(concept: Concept, options: Collection[str]) -> int:
-    """GOES, NEUTRAL or KEPT. What the table does not list stays with its text and names made neutral."""
+    """GOES, NEUTRAL, KEPT or CLEANED. What the table does not list stays with its text and names made neutral."""
     row = tables.content_row(concept.code, concept.scheme, concept.value_type)
     if row is None:
         return NEUTRAL
-    said = {code for option, code in row.options.items() if option in options and option not in tables.NOT_CARRIED_OUT}
+    said = {code for option, code in row.options.items() if option in options}
+    if row.options.get("clean_descriptors") == "C" and "clean_descriptors" in options:
+        return CLEANED
     if "C" in said:
         return NEUTRAL  # dates: the attributes' own rows move them
     return KEPT if "K" in said else _by_code(row)

@@ -43,8 +43,7 @@ def claims(options: Sequence[str], weaker: Weaker) -> list[tuple[str, str]]:
     """(code, meaning) of what was carried out: nothing by name where rules leave more than the profile does."""
     if weaker.does:
         return []
-    not_done = tables.NOT_CARRIED_OUT | weaker.changes
-    return [tables.BASIC, *(tables.OPTIONS[it] for it in options if it not in not_done)]
+    return [tables.BASIC, *(tables.OPTIONS[it] for it in options if it not in weaker.changes)]
 
 
 def marks(options: Sequence[str], weaker: Weaker, *, equipment: bool) -> dict[int, Method]:

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 from deid_batch import dictionary
 from deid_batch.conditions import Values
 from deid_batch.errors import BadValue
+from deid_batch.known.patterns import Pattern
 from deid_batch.methods.base import Method
+from deid_batch.methods.clean import Clean
 from deid_batch.methods.dateshift import DateShift
 from deid_batch.methods.dummy import (
     PATIENT_ID,
@@ -28,15 +30,26 @@ from deid_batch.methods.dummy import (
 from deid_batch.methods.erase import Keep, Redact, Remove
 from deid_batch.methods.refreshuid import RefreshUID
 from deid_batch.profiles import tables
-from deid_batch.profiles.actions import CLEAN_CONTENT, MODIFIED_DATES, Around, Declared, Verdict, verdict_on
+from deid_batch.profiles.actions import (
+    CLEAN_CONTENT,
+    FULL_DATES,
+    MODIFIED_DATES,
+    RETAIN_UIDS,
+    Around,
+    Declared,
+    Verdict,
+    verdict_on,
+)
 from deid_batch.profiles.content import CONTENT, WAVEFORM_ANNOTATION, JudgeItems
 from deid_batch.profiles.declared import CHARACTERISTICS, declared_safe
 from deid_batch.profiles.gate import SOP_CLASS_UID, Gate, is_document
 from deid_batch.profiles.markers import Weaker, additions, marks
 from deid_batch.values import ages, dates
+from deid_batch.values.text import CHARSET_VRS
 from deid_batch.wire import Made
 
 ENCAPSULATED_DOCUMENT, OVERLAY_BIT_POSITION = 0x00420011, 0x60000102
+REASON_FOR_MODIFICATION = 0x04000565
 PATIENT_NAME, PATIENT_AGE, PATIENT_BIRTH_DATE = 0x00100010, 0x00101010, 0x00100030
 KEYED = {
     0x00080050: "accession-number",
@@ -107,12 +120,18 @@ class Profile:
         default_factory=lambda: PatientPseudonym(prefix="DEID-", length=12, domain="patient-id")
     )
     identifier: Pseudonym = field(default_factory=Pseudonym)
+    clean: Clean = field(default_factory=Clean)
 
     @property
     def methods(self) -> tuple[Method, ...]:
         """Those of its methods that a run's keys are for."""
-        found: list[Method] = [self.refresh, self.patient, self.identifier]
+        found: list[Method] = [self.refresh, self.patient, self.identifier, self.clean]
         return (*found, self.shift) if MODIFIED_DATES in self.options else tuple(found)
+
+    @property
+    def moves(self) -> DateShift | None:
+        """How dates are moved, if they are."""
+        return self.shift if MODIFIED_DATES in self.options else None
 
     @property
     def condition_tags(self) -> frozenset[int]:
@@ -189,6 +208,8 @@ class Profile:
         if dictionary.is_private(tag):
             if known == "UI" and "retain_uids" not in self.options:
                 return self.refresh
+            if known in CHARSET_VRS:
+                return self.clean
             return _neutral_items(vr) if known == "SQ" else Keep()
         if "AS" in (vr, dictionary.vr_of(tag)) and self._caps_ages:
             return CapAge(is_over=file.is_over_89 and tag == PATIENT_AGE)
@@ -206,9 +227,14 @@ class Profile:
             return JudgeItems(options=self.options, is_needed=is_needed) if vr == "SQ" else KeepItems()
         if verdict.option == "retain_device_identity":
             return replace(self.identifier, domain="ae-title")
-        if verdict.option == "clean_graphics" and tag == GRAPHIC_ANNOTATION:
-            return Keep()
-        return Remove()
+        if verdict.option == "clean_graphics":
+            return Keep() if tag == GRAPHIC_ANNOTATION else Remove()
+        known = dictionary.vr_of(tag)
+        if known == "SQ":
+            return _neutral_items(vr)
+        if tag == REASON_FOR_MODIFICATION:
+            return _dummy(tag, vr)
+        return self.clean if known in CHARSET_VRS else Remove()
 
     def _looks_for_bits(self, tag: int) -> bool:
         """Whether an overlay may be hidden in Pixel Data, and such files do not pass."""
@@ -221,14 +247,20 @@ class Profile:
     def bound(self, ring: Mapping[str, bytes], reference: date) -> Profile:
         """The same with the run's keys by purpose and its reference date in place."""
         changes: dict[str, Any] = {}
-        for name in ("shift", "refresh", "patient", "identifier"):
+        for name in ("shift", "refresh", "patient", "identifier", "clean"):
             method = getattr(self, name)
             if not method.key and method.purpose in ring:
                 changes[name] = replace(method, key=ring[method.purpose])
         shift = changes.get("shift", self.shift)
         if shift.reference_date is None:
             changes["shift"] = replace(shift, reference_date=reference)
-        return replace(self, **changes)
+        bound = replace(self, **changes)
+        return replace(bound, clean=replace(bound.clean, shift=bound.moves, clean_patterns=self._patterns()))
+
+    def _patterns(self) -> tuple[Pattern, ...]:
+        """What is cleaned by its form: not what an option keeps."""
+        kept = {"dates": FULL_DATES, "uids": RETAIN_UIDS}
+        return tuple(it for it in self.clean.clean_patterns if kept.get(it) not in self.options)
 
 
 _DAY_TAGS = (0x00080020, 0x00080021, 0x00080022, 0x00080023)

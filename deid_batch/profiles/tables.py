@@ -24,8 +24,6 @@ OPTIONS = {
 }
 """The options that Table E.1-1 has columns for: their code and meaning. (PS3.16 CID 7050)"""
 BASIC = ("113100", "Basic Application Confidentiality Profile")
-NOT_CARRIED_OUT = frozenset({"clean_descriptors"})
-"""Options whose code C this version can't guarantee: the Basic Profile's action takes its place."""
 
 
 class Row(NamedTuple):

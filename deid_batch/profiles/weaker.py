@@ -26,8 +26,8 @@ def shortfall(rule: Rule, profile: Profile) -> Weaker:
     found = Weaker()
     for tag, vr, creator in _covered(last_of(rule.selector)):
         treatment = profile.treatment(tag, vr, creator, (0,))
-        if treatment is None:
-            continue
+        if treatment is None or (treatment.verdict.action == "C" and not treatment.verdict.option):
+            continue  # which no table asks for
         if treatment.verdict.action == "K" and treatment.verdict.option and rule.method.name != "keep":
             found |= Weaker(changes=frozenset({treatment.verdict.option}))
         if _is_enough(rule.method, vr, treatment.verdict.action):
@@ -63,4 +63,4 @@ def _is_enough(method: Method, vr: str, action: str) -> bool:
         return action == "K"
     if isinstance(method, DateShift):
         return vr not in ("DA", "DT") or action in ("C", "K")
-    return method.name in _HIDES or action == "K"
+    return method.name in _HIDES or action == "K" or (method.name == "clean" and action == "C")

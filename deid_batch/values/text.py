@@ -138,6 +138,12 @@ def has_foreign_bytes(data: bytes, start: int, stop: int) -> bool:
     return found is not None and data[found.start() : stop].strip(b"\0 ") != b""
 
 
+def fits(value: str, vr: str) -> bool:
+    """Whether one text value is no longer than its VR allows."""
+    limit = _MAX_LENGTH.get(vr)
+    return limit is None or len(value) <= limit
+
+
 def conforms(value: str, vr: str) -> bool:
     """Whether one text value keeps to the length and form of its VR. (PS3.5 table 6.2-1)"""
     if not value:

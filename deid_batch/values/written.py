@@ -28,11 +28,12 @@ _FORMS = re.compile(
     r"(?P<y1>\d{4})(?P<s1>[-./_ ])(?P<m1>\d{1,2})(?P=s1)(?P<d1>\d{1,2})"
     r"|(?P<a2>\d{1,2})(?P<s2>[-./_ ])(?P<b2>\d{1,2})(?P=s2)(?P<y2>\d{4}|\d\d)"
     r"|(?P<run>\d{8})"
-    rf"|(?P<d3>\d{{1,2}})(?:st|nd|rd|th|er|\.)?[ ._-]*(?:de |of )?"
-    rf"(?P<m3>{_NAME})\b\.?,?[ ._-]*(?:de )?(?P<y3>\d{{4}}|\d\d)"
+    rf"|(?P<d3>\d{{1,2}})(?P<o3>st|nd|rd|th|er)?\.?[ ._-]{{0,3}}(?:de |of )?"
+    rf"(?P<m3>{_NAME})\b\.?,?[ ._-]{{0,3}}(?:de )?(?P<y3>\d{{4}}|\d\d)"
     rf"|(?P<y4>\d{{4}})[ ._-]?(?P<m4>{_NAME})[ ._-]?(?P<d4>\d{{1,2}})"
     r")(?![\d]|\.\d)"
-    rf"|(?<![^\W\d_])(?P<m5>{_NAME})\b\.?[ ._-]*(?P<d5>\d{{1,2}})(?:st|nd|rd|th)?,?[ ._-]+(?P<y5>\d{{4}})(?![\d]|\.\d)",
+    rf"|(?<![^\W\d_])(?P<m5>{_NAME})\b\.?[ ._-]{{0,3}}(?P<d5>\d{{1,2}})(?P<o5>st|nd|rd|th)?,?[ ._-]{{1,3}}"
+    r"(?P<y5>\d{4})(?![\d]|\.\d)",
     re.IGNORECASE,
 )
 _YEARS = range(1850, 2100)
@@ -86,7 +87,8 @@ class Written(NamedTuple):
         if match["a2"]:
             return [(*match.span("a2"), order[0]), (*match.span("b2"), order[1]), (*match.span("y2"), "y")]
         form = next(number for number in "1345" if match[f"y{number}"])
-        return [(*match.span(f"{part}{form}"), part) for part in "ymd"]
+        ordinal = [(*match.span(f"o{form}"), "o")] if form in "35" and match[f"o{form}"] else []
+        return [*((*match.span(f"{part}{form}"), part) for part in "ymd"), *ordinal]
 
 
 def find_dates(text: str) -> Iterator[Written]:
@@ -133,16 +135,26 @@ def _full_years(year: str) -> list[int]:
 
 def _in_form_of(before: str, part: str, day: date) -> str:
     """A part of a day as that of another is written."""
+    if part == "o":
+        return _ordinal(before, day.day)
     if part == "y":
         return f"{day.year % 100:02d}" if len(before) == 2 else f"{day.year:04d}"
     number = day.month if part == "m" else day.day
     if before.isdigit():
         return f"{number:02d}" if len(before) == 2 or number > 9 else str(number)
-    names, new = _MONTHS[_NUMBER_OF[before.casefold()] - 1].split(), _MONTHS[number - 1].split()
-    name = _alike(before.casefold(), names, new)
+    name = _alike(before.casefold(), number)
     if before.isupper():
         return name.upper()
     return name.capitalize() if before[0].isupper() else name
+
+
+def _ordinal(before: str, day: int) -> str:
+    """What stands behind a day's number: English on every day, French on the first."""
+    if before.casefold() == "er":
+        return before if day == 1 else ""
+    last = 0 if 10 < day < 20 else day % 10
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(last, "th")
+    return ending.upper() if before.isupper() else ending
 
 
 _LANGUAGES = {
@@ -154,20 +166,14 @@ _LANGUAGES = {
 }
 
 
-def _alike(before: str, _names: list[str], new: list[str]) -> str:
-    """The month's name in the same language and of the same length class."""
-    number = _NUMBER_OF[before]
-    for names in _LANGUAGES.values():
-        full = names.split()
-        wanted = full[_number_of_names(new) - 1]
-        if full[number - 1] == before:
-            return wanted
-    for names in _LANGUAGES.values():
-        full = names.split()
-        if full[number - 1].startswith(before):
-            return full[_number_of_names(new) - 1][: max(3, len(before))]
-    return new[0]
-
-
-def _number_of_names(names: list[str]) -> int:
-    return _NUMBER_OF[names[0]]
+def _alike(before: str, number: int) -> str:
+    """Another month's name in the language of this one, and as short."""
+    languages = [names.split() for names in _LANGUAGES.values()]
+    earlier = _NUMBER_OF[before] - 1
+    for names in languages:
+        if names[earlier] == before:
+            return names[number - 1]
+    for names in languages:
+        if names[earlier].startswith(before):
+            return names[number - 1][: max(3, len(before))]
+    return _MONTHS[number - 1].split()[0]

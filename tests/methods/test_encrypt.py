@@ -44,7 +44,7 @@ def test_what_is_encrypted_decrypts_to_the_original_name(name: str) -> None:
 )  # fmt: skip
 def test_the_utf8_form_is_encrypted_whatever_the_character_set(raw: bytes, charset: bytes) -> None:
     expected = {b"ISO_IR 100": "Äneas^Rüdiger", b"GB18030": "乗"}.get(charset, "山田^太郎")
-    assert [opened(one) for one in sealed(raw, replace(NAME, charset=charset))] == [expected]
+    assert [opened(one) for one in sealed(raw, NAME._replace(charset=charset))] == [expected]
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="the openssl command is not installed")
@@ -83,10 +83,10 @@ def test_runs_agree() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        replace(NAME, instance=Instance(sop_instance_uid="1.2.3.2")),
-        replace(NAME, tag=0x00101001),
-        replace(NAME, place=((), 0x00400275, 0)),
-        replace(NAME, place=((), 0x00400275, 1)),
+        NAME._replace(instance=Instance(sop_instance_uid="1.2.3.2")),
+        NAME._replace(tag=0x00101001),
+        NAME._replace(place=((), 0x00400275, 0)),
+        NAME._replace(place=((), 0x00400275, 1)),
     ],
 )
 def test_equal_names_at_other_places_and_in_other_instances_look_different(other: Element) -> None:
@@ -115,14 +115,14 @@ def test_places_are_written_from_the_outside_in() -> None:
 
 
 def test_a_sealed_value_that_is_too_long_is_counted() -> None:
-    assert ENCRYPT.apply(b"Doe^Jane", replace(NAME, vr="SH")).warnings == 1
-    assert ENCRYPT.apply(b"Doe^Jane", replace(NAME, vr="UT")).warnings == 0
+    assert ENCRYPT.apply(b"Doe^Jane", NAME._replace(vr="SH")).warnings == 1
+    assert ENCRYPT.apply(b"Doe^Jane", NAME._replace(vr="UT")).warnings == 0
 
 
 @pytest.mark.parametrize(
     ("vr", "value"), [("US", b"12"), ("FD", b"12345678"), ("OW", b"12"), ("AT", b"1234"), ("PN", b"\xff\xff")]
 )
 def test_what_it_cannot_treat_follows_on_error(vr: str, value: bytes) -> None:
-    assert ENCRYPT.apply(value, replace(NAME, vr=vr)) == (b"", 1)
+    assert ENCRYPT.apply(value, NAME._replace(vr=vr)) == (b"", 1)
     with pytest.raises(BadValue):
-        replace(ENCRYPT, on_error="fail").apply(value, replace(NAME, vr=vr))
+        replace(ENCRYPT, on_error="fail").apply(value, NAME._replace(vr=vr))
