@@ -489,7 +489,7 @@ def _marks(options: Options, rules: RuleSet) -> dict[str, bytes]:
     return {
         "source": source_mark(options.source),
         "config": config_mark(rules),
-        "list of identifiers": crypto.derive(rules.uid_key, "identifiers", repr(sorted(rules.identifiers)).encode()),
+        "list of identifiers": _list_mark(rules),
         "keys": " ".join(keys).encode(),
         "version": __version__.encode(),
         "validate-output": str(options.strict).encode(),
@@ -507,6 +507,12 @@ def config_mark(rules: RuleSet) -> bytes:
     """By what a ledger knows a config, whatever its keys."""
     written = repr([(rule.selector, rule.method, rule.when) for rule in rules.rules]) + repr(rules.profile or "")
     return hashlib.sha256(f"{written} {rules.takes_common_words}".encode()).digest()
+
+
+def _list_mark(rules: RuleSet) -> bytes:
+    """By what a ledger knows a list of identifiers: by key, as their digest alone could be guessed at."""
+    listed = repr(sorted(rules.identifiers)).encode()
+    return crypto.derive(rules.uid_key, "identifiers", listed) if rules.identifiers else b""
 
 
 def first_day(ledger: Ledger) -> date | None:
