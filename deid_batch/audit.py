@@ -55,7 +55,7 @@ def write_table(path: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     fresh = f"{path}.new"
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with open(descriptor, "w", encoding="utf-8", newline="") as file:
-        file.write(_line(columns))
+        file.write(csv_line(columns))
         csv.writer(file).writerows(map(_cells, rows))
         file.flush()
         os.fsync(file.fileno())
@@ -72,7 +72,7 @@ def is_table(path: str, columns: Sequence[str]) -> bool:
     if not os.path.isfile(path):
         return False
     with open(path, "rb") as file:
-        return file.readline(len(_line(columns))) in (b"", _line(columns).encode())
+        return file.readline(len(csv_line(columns))) in (b"", csv_line(columns).encode())
 
 
 def shown_path(path: bytes) -> str:
@@ -86,7 +86,8 @@ def shown_path(path: bytes) -> str:
     return f"./{shown}"
 
 
-def _line(row: Iterable[object]) -> str:
+def csv_line(row: Iterable[object]) -> str:
+    """A row as text, without cells that a spreadsheet would take for formulas. (RFC 4180)"""
     buffer = io.StringIO()
     csv.writer(buffer).writerow(_cells(row))
     return buffer.getvalue()

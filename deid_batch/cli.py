@@ -291,6 +291,44 @@ def preview(
 
 
 @app.command()
+def review(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The OUT of a run, or any tree of DICOM files.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="A new file for the list.  [default: stdout]"),
+    ] = None,
+    elements: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="Only elements of this tag, keyword, mask or path; repeatable."),
+    ] = None,
+    vrs: Annotated[
+        list[str] | None, typer.Option("--vr", metavar="VR", help="Only elements of this VR; repeatable.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="List every UID, number and time too, which are else told in sum.")
+    ] = False,
+    jobs: Annotated[int | None, _JOBS] = None,
+    no_progress: Annotated[bool, typer.Option("--no-progress", help="Show no progress.")] = False,
+) -> None:
+    """List the distinct values that are left in OUT as CSV, what looks most like identity first.
+
+    The list shows values: it is for whoever signs OUT off, and not to be handed out.
+    """
+    from deid_batch.progress import Progress
+    from deid_batch.review import review as review_tree
+    from deid_batch.review import wanted_of
+
+    with _errors_told():
+        wanted = wanted_of(elements or (), vrs or (), every=every)
+        progress = Progress(shown=not no_progress)
+        done = review_tree(str(out), str(output) if output else "", jobs or usable_cores(), wanted, progress)
+    _tell(f"{done.rows:,} rows from {done.files:,} files of {done.patients:,} patients")
+    if done.unread:
+        _tell(f"{done.unread:,} files could not be read; the list begins with them")
+        raise typer.Exit(DeidBatchError.exit_code)
+
+
+@app.command()
 def verify(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The originals.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="What was made of them.")],

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from deid_batch import filemeta
 from deid_batch.conditions import Values
@@ -41,6 +41,7 @@ _WIDEST_FIRST_WINDOW = 1 << 20
 _PROBE_WINDOW = 8 << 10
 _DEFLATED_BLOCK = 16 << 10
 """What is inflated at a time: it can't become more than 17 MB."""
+T = TypeVar("T")
 
 _DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 _TRANSFER_SYNTAX = re.compile(r"1\.2\.840\.10008\.1\.2(\.\d{1,3}){0,3}", re.ASCII)
@@ -217,6 +218,23 @@ def values_of(path: str | bytes, tags: frozenset[int]) -> dict[int, Values]:
             return _identified(*_opened(plain, _PROBE_WINDOW), _PROBE_WINDOW, also=tags, whole=False)[1]
 
 
+def look_at(path: str | bytes, look: Callable[[Source, Source, int, Encoding], T]) -> T:
+    """What `look` makes of a file or DICOMDIR: of its bytes as they are, and of those in which its data set is plain.
+
+    The data set begins in these at the number given, and has this encoding. What can't be read raises FileError.
+    """
+    with _File(path) as file:
+        try:
+            return _looked_at(file, look)
+        except OddEncoding as odd:
+            return _looked_at(_reencoded(file, odd), look)
+
+
+def _looked_at(file: Source, look: Callable[[Source, Source, int, Encoding], T]) -> T:
+    plain, meta = _opened(file, _PROBE_WINDOW, directories=True)
+    return look(file, plain, meta.start, filemeta.encoding_of(meta, plain.read(0, meta.start + 8)))
+
+
 def identity_of(path: str | bytes) -> Instance:
     """The identity that a file has, whatever of it is missing."""
     with _File(path) as file:
@@ -283,8 +301,8 @@ def _reencoded(source: Source, odd: OddEncoding) -> Source:
     return _Memory(reencode(_whole(source), odd))
 
 
-def _opened(source: Source, window: int) -> tuple[Source, FileMeta]:
-    """The source in the form that the walk reads, and its File Meta Information."""
+def _opened(source: Source, window: int, *, directories: bool = False) -> tuple[Source, FileMeta]:
+    """The source in the form that the walk reads, and its File Meta Information; a DICOMDIR's too, if `directories`."""
     while True:
         data = source.read(0, window)
         try:
@@ -294,7 +312,7 @@ def _opened(source: Source, window: int) -> tuple[Source, FileMeta]:
             window = _wider(window, source, need)
     if meta is None:
         raise Skipped("not-dicom")
-    if meta.sop_class_uid == filemeta.MEDIA_STORAGE_DIRECTORY:
+    if meta.sop_class_uid == filemeta.MEDIA_STORAGE_DIRECTORY and not directories:
         raise Skipped("dicomdir")
     syntax = meta.transfer_syntax_uid
     if syntax and not _TRANSFER_SYNTAX.fullmatch(syntax):
@@ -414,19 +432,19 @@ def _end_of_tail(source: Source, tail: Tail, encoding: Encoding) -> int:
             try:
                 tag, length = read_item(header, 0, len(header), encoding)
             except NeedMore:
-                raise _truncated() from None
+                raise truncated() from None
             if length == UNDEFINED:
                 raise Unreadable("bad-sequence", "a fragment of undefined length")
             stop += 8 + length
     if stop > source.size:
-        raise _truncated()
+        raise truncated()
     return stop
 
 
 def _wider(window: int, source: Source, need: NeedMore, base: int = 0) -> int:
     """A wider window; there is none where the source ends before what is needed does, or with the window."""
     if base + max(window + 1, need.stop) > source.size:
-        raise _truncated()
+        raise truncated()
     if max(window + 1, need.stop) > MAX_HEAD:
         raise FileError("too-large", f"more than {MAX_HEAD >> 20} MiB that must be looked at")
     return min(max(window * 8, need.stop), MAX_HEAD)
@@ -446,7 +464,7 @@ def _inflated(source: Source, start: int) -> bytes:
     while not inflate.eof:
         deflated = source.read(start, _DEFLATED_BLOCK)
         if not deflated:
-            raise _truncated()
+            raise truncated()
         start += len(deflated)
         try:
             plain.append(inflate.decompress(deflated))
@@ -458,5 +476,6 @@ def _inflated(source: Source, start: int) -> bytes:
     return b"".join(plain)
 
 
-def _truncated() -> Unreadable:
+def truncated() -> Unreadable:
+    """What a file is that goes on where it should not end."""
     return Unreadable("truncated", "the file ends inside a data element")

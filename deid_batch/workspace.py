@@ -30,7 +30,7 @@ def check_places(source: str, out: str, work: str, audit: str) -> None:
         raise SourceError("SOURCE can't be read")
     if os.path.exists(out) and not os.path.isdir(out):
         raise UsageError("OUT is a file; it must be a directory, or not be there yet")
-    if _is_within(out, source) or _is_within(source, out):
+    if is_within(out, source) or is_within(source, out):
         raise UsageError("OUT must not be SOURCE, lie inside it or hold it")
     for name, place in (("the work directory", work), ("the audit log", audit)):
         if place:
@@ -39,13 +39,13 @@ def check_places(source: str, out: str, work: str, audit: str) -> None:
         raise UsageError("the work directory is a file; it must be a directory, or not be there yet")
     if os.path.exists(audit) and not is_audit_log(audit):
         raise UsageError("the audit log would take the place of something that is no audit log")
-    if not _is_within(audit, work) and not os.path.isdir(os.path.dirname(os.path.abspath(audit))):
+    if not is_within(audit, work) and not os.path.isdir(os.path.dirname(os.path.abspath(audit))):
         raise UsageError("the folder of the audit log does not exist")
 
 
 def check_report(report: str, source: str, out: str, columns: Sequence[str]) -> None:
     """Raise UsageError where a report can't be written, or would take the place of something else."""
-    if _is_within(report, out) or _is_within(report, source):
+    if is_within(report, out) or is_within(report, source):
         raise UsageError("the report must lie outside SOURCE and OUT: OUT is what gets handed out")
     if os.path.lexists(report) and not is_table(report, columns):
         raise UsageError("the report would take the place of something that is no report")
@@ -53,7 +53,7 @@ def check_report(report: str, source: str, out: str, columns: Sequence[str]) -> 
 
 def check_outside(name: str, place: str, source: str, out: str) -> None:
     """Raise UsageError where a place lies in SOURCE or OUT."""
-    if _is_within(place, out) or _is_within(place, source):
+    if is_within(place, out) or is_within(place, source):
         raise UsageError(f"{name} must lie outside SOURCE and OUT: OUT is what gets handed out")
 
 
@@ -271,7 +271,7 @@ def _place_for_temporary_files(work: str, out: str) -> str:
     return os.path.join(out, ".deid-tmp")
 
 
-def _is_within(inner: str, outer: str) -> bool:
+def is_within(inner: str, outer: str) -> bool:
     """Whether `inner` is `outer` or lies below it, by whatever names they are called."""
     place, goal = os.path.realpath(inner), os.path.realpath(outer)
     while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import hypothesis
 import pydicom
 import pytest
 from typer.testing import CliRunner
@@ -24,6 +26,11 @@ from deid_batch import batch
 from deid_batch.cli import app
 from deid_batch.plan import Job
 from deid_batch.worker import JobResult, Setting, Worker
+
+hypothesis.settings.register_profile("here", deadline=None)  # others use the machine too
+hypothesis.settings.load_profile("here")
+
+os.environ.pop("COLUMNS", None)  # which pytest-xdist sets, and tables would be as wide
 
 COMMAND = str(Path(sys.executable).with_name("deid-batch"))
 PYDICOM = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -54,6 +61,25 @@ RULES = [
     {"tag": {"VR": "SH"}, "method": "remove"},
 ]
 CONFIG: dict[str, Any] = {"dicomTagRules": RULES, "parameters": KEYS}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Workers of pytest-xdist must agree on the order, which that of a set would not let them."""
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        items.sort(key=lambda item: item.nodeid)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Among several workers of pytest-xdist, a test that is marked so has the machine for itself."""
+    if not os.environ.get("PYTEST_XDIST_WORKER"):
+        return (yield)
+    shared = item.config._tmp_path_factory.getbasetemp().parent  # type: ignore[attr-defined]
+    with open(shared / "queue", "w") as queue, open(shared / "machine", "w") as machine:
+        fcntl.flock(queue, fcntl.LOCK_EX)  # who waits for the machine is not overtaken
+        fcntl.flock(machine, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
+        fcntl.flock(queue, fcntl.LOCK_UN)
+        return (yield)
 
 
 class Place(NamedTuple):
@@ -208,13 +234,26 @@ def mixed(study: Place) -> Place:
 @pytest.fixture(scope="session")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SOURCE that a run is busy with for seconds, with damaged files in it. Not to be changed."""
-    place = new_place(tmp_path_factory.mktemp("many"))
-    for number in range(MANY_FILES):
+    return _many_files(tmp_path_factory.mktemp("many"), MANY_FILES)
+
+
+def _many_files(folder: Path, count: int) -> Path:
+    place = new_place(folder)
+    for number in range(count):
         lay(place, {f"P{number % 7}/S{number % 31}/{number:04}": _MANY[number % len(_MANY)]})
     return place.source
 
 
-MANY_FILES = 1500
+@pytest.fixture(scope="session")
+def several_run(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A run with one job over files enough for several jobs."""
+    source = _many_files(tmp_path_factory.mktemp("several"), SEVERAL_FILES)
+    place = new_place(tmp_path_factory.mktemp("several_run"))._replace(source=source)
+    assert place.run().returncode == 1
+    return place
+
+
+MANY_FILES, SEVERAL_FILES = 1500, 500
 _MANY = [
     "MR_small.dcm", "rtplan.dcm", "image_dfl.dcm", "MR_truncated.dcm", "CT_small.dcm", "rtdose.dcm", "reportsi.dcm",
     "JPEG2000.dcm", "MR_small_bigendian.dcm", "test-SR.dcm",

@@ -137,7 +137,9 @@ def part10(body: bytes, syntax: str = SYNTAXES[EXPLICIT], *, preamble: bytes = b
     return preamble + encode([Element(0x00020000, "UL", struct.pack("<I", len(meta)))]) + meta + body
 
 
-SCRATCH = tempfile.TemporaryDirectory()
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Where files that are written again and again cost no disk."""
+SCRATCH = tempfile.TemporaryDirectory(dir=MEMORY)
 deidentifier = lru_cache(CompiledRules)
 """One for all files of a rule set, as in a run."""
 

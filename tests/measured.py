@@ -1,4 +1,4 @@
-"""What one file costs a worker process: a child process does the job as in a run, and tells its memory and seconds."""
+"""What one file costs a worker process: a child does the job as in a run, and tells its memory and CPU seconds."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from conftest import Place
+
+from deid_batch.worker import INTENDED
 
 SCRIPT = """
 import json, os, re, sys, time
@@ -43,15 +45,15 @@ def done(name):
 for name in names:
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")  # the peak begins anew
-    start, began = memory("VmRSS"), time.monotonic()
+    start, began = memory("VmRSS"), time.process_time()
     row = dict(zip(COLUMNS, done(name)))
-    cost = dict(mb=memory("VmHWM") - start, seconds=time.monotonic() - began)
+    cost = dict(mb=memory("VmHWM") - start, seconds=time.process_time() - began)
     print(json.dumps({key: row[key] for key in ("status", "reason", "detail", "bytes_out")} | cost))
 """
 
 
 class Cost(NamedTuple):
-    """What became of a file, the most memory it took (MB above what the process had), and the time."""
+    """What became of a file, the most memory it took (MB above what the process had), and the CPU time."""
 
     outcome: str
     """The reason why there is no output; "" where there is one."""
@@ -70,7 +72,7 @@ def costs(place: Place, *names: str) -> list[Cost]:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     rows = [json.loads(line) for line in result.stdout.splitlines()]
-    assert list(temporary.iterdir()) == []
+    assert [name for name in os.listdir(temporary) if not name.startswith(os.fsdecode(INTENDED))] == []
     return [Cost(row["reason"] or "", row["detail"] or "", row["mb"], row["seconds"]) for row in rows]
 
 

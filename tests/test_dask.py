@@ -216,6 +216,7 @@ def test_keys_that_a_killed_run_has_left_are_taken_away(
     assert tree(busy.out) == undisturbed
 
 
+@pytest.mark.alone
 def test_a_signal_lets_the_jobs_under_way_finish_and_leaves_none(
     busy: Place, undisturbed: dict[str, bytes], cluster: Cluster
 ) -> None:
@@ -235,6 +236,7 @@ def test_a_signal_lets_the_jobs_under_way_finish_and_leaves_none(
     assert before.items() <= mtimes(busy.out).items()
 
 
+@pytest.mark.alone
 def test_a_second_signal_stops_at_once(busy: Place, undisturbed: dict[str, bytes], cluster: Cluster) -> None:
     lay_hanging = busy.folder / "dump" / "hanging"
     shutil.copyfile(next(path for path in busy.source.rglob("*") if path.is_file()), lay_hanging)

@@ -12,14 +12,14 @@ PACKAGE = Path(deid_batch.__file__).parent
 FLOORS = [
     {"errors"},
     {"wire", "crypto", "dictionary", "filemeta", "values", "digests", "sinks"},
-    {"conditions", "selectors", "rules", "known", "methods", "plans", "profiles"},
+    {"conditions", "selectors", "rules", "known", "methods", "plans", "profiles", "remnants"},
     {"config"},
     {"engine", "frames", "identity", "replay", "layouts"},
     {"oddfile", "dicomfile"},
     {"verify"},
     {"ledger", "audit", "workspace", "names", "crosswalk"},
-    {"worker", "scan", "plan", "preview", "status", "api", "dicomdir"},
-    {"batch", "fileset", "mirror", "pool", "daskpool", "progress", "verification", "forget"},
+    {"worker", "scan", "plan", "preview", "status", "api", "dicomdir", "remains", "tally"},
+    {"batch", "fileset", "mirror", "pool", "daskpool", "progress", "verification", "review", "forget"},
     {"cli", "demo", "summary", "statement", "views", "__main__"},
 ]
 """The rooms, ground to roof; a name stands for a module or for a folder of modules."""
@@ -29,7 +29,7 @@ ROOMS = {
     "lark": {"config.jsonc"},
     "pydantic": {"config.settings", "config.schema"},
     "pydicom": {"dictionary", "values.text", "values.uids", "oddfile", "demo", "api", "dicomdir", "verify.elements"},
-    "sqlite3": {"ledger", "verify.facts"},
+    "sqlite3": {"ledger", "verify.facts", "tally"},
     "csv": {"audit", "crosswalk", "config.columns"},
     "joblib": {"pool"},
     "tqdm": {"progress"},

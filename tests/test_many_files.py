@@ -10,7 +10,7 @@ from conftest import Place
 from datasets import Element, encode, part10, with_identity
 from measured import watched
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 FILES = 100_000
 LINKS = 10_000

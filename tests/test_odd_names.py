@@ -312,6 +312,7 @@ finally:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no /proc")
 def test_100_000_files_in_one_folder_need_little_memory(tmp_path: Path) -> None:
     peaks, seconds = {}, {}

@@ -22,7 +22,7 @@ from deid_batch.progress import Progress
 from deid_batch.rules import RuleSet
 from deid_batch.worker import JobResult, Setting
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 PROC = Path("/proc")
 needs_proc = pytest.mark.skipif(not (PROC / "self/status").exists(), reason="no /proc")
 slow = pytest.mark.slow

@@ -139,14 +139,15 @@ def test_temporary_files_lie_on_the_file_system_of_out_and_not_in_it(tmp_path: P
         assert another != area, "workers of the run before could go on with theirs"
 
 
-def test_out_holds_finished_files_only_at_any_moment(busy: Place, undisturbed: dict[str, bytes]) -> None:
+def test_out_holds_finished_files_only_at_any_moment(place: Place, several_run: Place) -> None:
+    busy, undisturbed = place._replace(source=several_run.source), tree(several_run.out)
     process = busy.start()
     seen = set()
     while process.poll() is None:
         for name, contents in (tree(busy.out) if busy.out.exists() else {}).items():
             assert contents == undisturbed[name]
             seen.add(name)
-        time.sleep(0.05)
+        time.sleep(0.02)
     process.communicate()
     assert len(seen) > 0
     assert tree(busy.out) == undisturbed
