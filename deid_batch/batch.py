@@ -142,7 +142,7 @@ def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
             source=os.fsencode(os.path.abspath(options.source)),
             out=os.fsencode(os.path.abspath(options.out)),
             temporary=os.fsencode(os.path.abspath(area)),
-            rules=rules,
+            rules=replace(rules, hides_names=options.names == "mirror"),
             out_identity=out_identity,
             group_key=group_key(ledger),
             forgotten=ledger.forgotten(),
@@ -226,7 +226,7 @@ class _Run:
         What finished runs have forgotten is collected again. Files that were written when less was known of their
         groups are done again, and so may need what is known in others.
         """
-        while self._goes_on():
+        while self._setting.rules.collects and self._goes_on():
             again = map(Job, portions(self._ledger.uncollected(), _PROBES_A_JOB))
             with self._progress.phase("scan again", self._ledger.count_uncollected()) as advance:
                 for job, answer in run_jobs(pool, "probe", again, self._goes_on):
@@ -234,7 +234,8 @@ class _Run:
                     self._ledger.recollected(job.paths, unsealed(self._setting.group_key, result.said))
                     self._summary.stopped = self._summary.stopped or result.fault
                     advance(len(job.paths), 0, 0)
-            if not self._goes_on() or not self._ledger.reopen_outgrown():
+            knows = self._setting.rules.knows
+            if not self._goes_on() or not self._ledger.reopen_outgrown(wanted=knows):
                 break
 
     def _hide_telling_names(self) -> None:
@@ -261,7 +262,9 @@ class _Run:
         self._note(JobResult(rows))
 
     def _informed(self, job: Job) -> Job:
-        """The job with what is known in the groups of its files."""
+        """The job with what is known in the groups of its files, where a method looks at it."""
+        if not self._setting.rules.knows:
+            return job
         return replace(job, known=sealed(self._setting.group_key, self._ledger.known_in(job.groups)))
 
     def _cross(self, pool: Pool) -> str:

@@ -298,12 +298,14 @@ class Ledger:
                 "INSERT INTO identity VALUES (?, ?, ?, 0) ON CONFLICT (grp, kind, text) DO UPDATE SET fresh = 0", said
             )
 
-    def reopen_outgrown(self) -> int:
-        """Let files be done again that were written before something was known of their groups; how many."""
+    def reopen_outgrown(self, *, wanted: bool = True) -> int:
+        """Let files be done again, if `wanted`, that were written when less was known of their groups; how many."""
         fresh = "SELECT grp FROM identity WHERE fresh"
         with self._transaction():
             outgrown = self._db.execute(
-                f"UPDATE file SET {_CLEARED} WHERE status = 'written' AND (patient IN ({fresh}) OR study IN ({fresh}))"
+                f"UPDATE file SET {_CLEARED} WHERE ? AND status = 'written' "
+                f"AND (patient IN ({fresh}) OR study IN ({fresh}))",
+                (wanted,),
             ).rowcount
             self._db.execute("UPDATE identity SET fresh = 0 WHERE fresh")
         return outgrown
