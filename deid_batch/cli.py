@@ -232,7 +232,7 @@ def check(
 ) -> None:
     """Print every problem of a config with its place, then its rules in order."""
     from deid_batch.config import read_config
-    from deid_batch.views import rules_table
+    from deid_batch.views import rules_table, shown_false_alarm
 
     with _errors_told():
         reading = read_config(config)
@@ -247,6 +247,8 @@ def check(
             typer.echo(statement(reading.config))
         return
     _print(rules_table(reading.name, reading.config.rules, reading.config.profile))
+    for false_alarm in reading.config.false_alarms:
+        typer.echo(f"The leak check ignores {shown_false_alarm(false_alarm)}")
 
 
 @app.command()
