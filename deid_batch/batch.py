@@ -105,7 +105,7 @@ def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
     workspace.check_places(options.source, options.out, options.work, options.audit)
     if options.scheduler:
         _check_scheduler(options.scheduler)
-    with _machine_heeded(), ExitStack() as stack:
+    with machine_heeded(), ExitStack() as stack:
         work = options.work
         if options.dry_run:
             shared = os.path.dirname(os.path.abspath(work)) if options.scheduler else None
@@ -114,6 +114,7 @@ def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
             workspace.prepare_work(work, options.out, overwrite=options.overwrite)
             stack.enter_context(workspace.locked(work))
             workspace.remove_setting_files(work)
+            workspace.remove_folders_of_checks(work)
         ledger = Ledger(os.path.join(work, workspace.LEDGER_NAME))
         stack.callback(ledger.close)
         summary = Summary()
@@ -465,7 +466,7 @@ def _take_back_unnoted(work: str, out: str, ledger: Ledger) -> None:
 
 
 @contextmanager
-def _machine_heeded() -> Iterator[None]:
+def machine_heeded() -> Iterator[None]:
     """Where the machine does not let the books be kept, the run stops early."""
     try:
         yield

@@ -136,11 +136,11 @@ class Checker:
                 *check.in_elements(),
                 *check.in_bytes(),
                 *check.in_pixels(),
-                *check.in_name(name),
             ]
             findings += faults_of_form(after, ours, before, theirs)
             findings += altered_pixels(original, theirs, found, ours)
         findings += false_marks(original, found, self._promises.rules, findings)
+        findings += check.in_name(name)
         pairs = tuple(_uid_pairs(original, found))
         instance = original.value(0x00080018), after.element(0x00080018)
         return Outcome(tuple(dict.fromkeys(findings)), pairs, moves.shifts, instance)
