@@ -156,7 +156,7 @@ def _probed(file: Source, rules: RuleSet | None, heads: Heads | None = None) -> 
         instance = rules.with_origins(instance, values)
     if heads is not None:
         heads.learn(source.read(0, _PROBE_WINDOW), meta.start, encoding)
-    if rules and not rules.knows:
+    if rules and not rules.collects:
         return Probed(instance, frozenset())
     found: dict[int, bytes] = {}
     try:
@@ -180,7 +180,7 @@ def _like_the_last(source: Source, meta: FileMeta, heads: Heads, rules: RuleSet 
     instance = instance_of(found)
     if not (uids.is_uid(instance.sop_class_uid) and instance.sop_instance_uid):
         return None
-    if rules and not rules.knows:
+    if rules and not rules.collects:
         return Probed(instance, frozenset())
     with suppress(FileError):
         _skim(source, pos, encoding, found)
@@ -210,6 +210,16 @@ def _skim(source: Source, pos: int, encoding: Encoding, found: dict[int, bytes])
         if pos + 12 > len(data) and base + len(data) == source.size:
             break
         base, pos = base + pos, 0
+
+
+def values_of(path: str | bytes, tags: frozenset[int]) -> dict[int, Values]:
+    """The values that some attributes of the top level have in a file."""
+    with _File(path) as file:
+        try:
+            return _identified(*_opened(file, _PROBE_WINDOW), _PROBE_WINDOW, also=tags, whole=False)[1]
+        except OddEncoding as odd:
+            plain = _reencoded(file, odd)
+            return _identified(*_opened(plain, _PROBE_WINDOW), _PROBE_WINDOW, also=tags, whole=False)[1]
 
 
 def look_at(path: str | bytes, look: Callable[[Source, Source, int, Encoding], T]) -> T:

@@ -61,12 +61,19 @@ class Groups(NamedTuple):
     study: str
 
 
-NO_GROUPS = Groups("", "")
-
-
 def groups_of(instance: Instance, key: bytes) -> Groups:
     """The groups of an instance: its patient's and its study's, by a key of the run's own."""
     return Groups(_group(key, "patient", instance.patient), _group(key, "study", instance.study_instance_uid))
+
+
+def person_of(patient_id: str, key: bytes) -> str:
+    """The same for a Patient ID, whoever issued it."""
+    return _group(key, "person", patient_id)
+
+
+def stand_in_of(patient_id: str, key: bytes) -> str:
+    """The same for a Patient ID that was written in place of another one."""
+    return _group(key, "stand-in", patient_id)
 
 
 @lru_cache(maxsize=1024)
