@@ -15,12 +15,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from types import FrameType
 
-from deid_batch import __version__, crypto, workspace
+from deid_batch import __version__, crosswalk, crypto, workspace
 from deid_batch.audit import AuditLog
 from deid_batch.config import Config
 from deid_batch.errors import FileError, Skipped, StoppedEarly, UsageError
 from deid_batch.fileset import UNFINISHED, FileSet
 from deid_batch.ledger import Fault, Found, Ledger, Outcome
+from deid_batch.mirror import Mirror
 from deid_batch.names import Names
 from deid_batch.plan import Job, cut_into_jobs, portions
 from deid_batch.pool import Pool, local_pool, run_jobs
@@ -55,6 +56,10 @@ class Options:
     """Whether each output is looked through for leaks before it appears."""
     dicomdir: bool = False
     names: Names = "mirror"
+    crosswalk: str = ""
+    """The folder for the crosswalk; "" for none."""
+    certificate: bytes = field(default=b"", repr=False)
+    """The certificate that the crosswalk is sealed to; b"" for none."""
     scheduler: str = ""
     """The address of a Dask scheduler whose workers do the jobs; "" for processes of this machine."""
 
@@ -80,6 +85,10 @@ class Summary:
     stopped: str = ""
     dicomdir: str = ""
     """What became of the DICOMDIR; "" where none was asked for."""
+    crosswalk: str = ""
+    """What became of the crosswalk; "" where none was asked for."""
+    telling: tuple[int, int] = (0, 0)
+    """How many parts of names were replaced because they tell who somebody is, and in how many outputs'."""
 
     def files(self, *statuses: str) -> int:
         """How many files have one of these statuses."""
@@ -103,9 +112,11 @@ def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
     """De-identify SOURCE into OUT. Raises UsageError, SourceError or StoppedEarly where nothing can be done."""
     began = time.monotonic()
     workspace.check_places(options.source, options.out, options.work, options.audit)
+    if options.crosswalk:
+        crosswalk.check_folder(options.crosswalk, options.source, options.out)
     if options.scheduler:
         _check_scheduler(options.scheduler)
-    with _machine_heeded(), ExitStack() as stack:
+    with machine_heeded(), ExitStack() as stack:
         work = options.work
         if options.dry_run:
             shared = os.path.dirname(os.path.abspath(work)) if options.scheduler else None
@@ -131,9 +142,10 @@ def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
             source=os.fsencode(os.path.abspath(options.source)),
             out=os.fsencode(os.path.abspath(options.out)),
             temporary=os.fsencode(os.path.abspath(area)),
-            rules=rules,
+            rules=replace(rules, hides_names=options.names == "mirror"),
             out_identity=out_identity,
-            group_key=_group_key(ledger),
+            group_key=group_key(ledger),
+            forgotten=ledger.forgotten(),
             strict=options.strict,
             dry_run=options.dry_run,
             file_timeout=options.file_timeout,
@@ -176,12 +188,16 @@ class _Run:
             self._judge_copies()
             self._progress.tell(*self._coverage())
         self._get_acquainted(pool)
+        if self._goes_on() and self._options.names == "mirror":
+            self._hide_telling_names()
         todo = map(self._informed, cut_into_jobs(self._ledger.todo()))
         self._work_through(pool, "de-identify", "deidentify", todo, self._ledger.remaining())
         if self._goes_on() and not self._ledger.remaining():
             self._ledger.forget_identity()
         self._audit.rewrite(self._ledger.rows())
         self._file_set.withdraw_stale()
+        if self._options.crosswalk and not self._options.dry_run:
+            self._summary.crosswalk = self._cross(pool)
         if self._options.dicomdir and not self._options.dry_run:
             self._summary.dicomdir = self._renew_dicomdir()
 
@@ -210,7 +226,7 @@ class _Run:
         What finished runs have forgotten is collected again. Files that were written when less was known of their
         groups are done again, and so may need what is known in others.
         """
-        while self._goes_on():
+        while self._setting.rules.collects and self._goes_on():
             again = map(Job, portions(self._ledger.uncollected(), _PROBES_A_JOB))
             with self._progress.phase("scan again", self._ledger.count_uncollected()) as advance:
                 for job, answer in run_jobs(pool, "probe", again, self._goes_on):
@@ -218,12 +234,84 @@ class _Run:
                     self._ledger.recollected(job.paths, unsealed(self._setting.group_key, result.said))
                     self._summary.stopped = self._summary.stopped or result.fault
                     advance(len(job.paths), 0, 0)
-            if not self._goes_on() or not self._ledger.reopen_outgrown():
+            knows = self._setting.rules.knows
+            if not self._goes_on() or not self._ledger.reopen_outgrown(wanted=knows):
                 break
 
+    def _hide_telling_names(self) -> None:
+        """Have other names for what tells who somebody is, for the outputs of earlier runs too."""
+        if not self._ledger.remaining():
+            return
+        mirror = Mirror(self._ledger, self._setting.rules)
+        for some in portions(mirror.telling(), _FOUND_A_TRANSACTION):
+            self._ledger.note_telling(some)
+        if not any(self._ledger.telling()):
+            return
+        for renamed in portions(mirror.renamed(), _FOUND_A_TRANSACTION):
+            stale = filter(self._ledger.is_written, (path for path, _ in renamed))
+            self._remove_outputs(map(self._ledger.output_of, stale), prune=True)
+            self._ledger.rename(renamed)
+        self._give_up_clashing()
+
+    def _give_up_clashing(self) -> None:
+        """Give up files whose outputs' new names are those of others."""
+        clashing = [] if self._options.dry_run else self._ledger.clashing()
+        if clashing and not self._options.dry_run and workspace.folds_names(os.fsdecode(self._setting.temporary)):
+            clashing += self._ledger.colliding()
+        rows = [(path, failure_row(path, _COLLIDING)) for path in dict.fromkeys(clashing)]
+        self._note(JobResult(rows))
+
     def _informed(self, job: Job) -> Job:
-        """The job with what is known in the groups of its files."""
+        """The job with what is known in the groups of its files, where a method looks at it."""
+        if not self._setting.rules.knows:
+            return job
         return replace(job, known=sealed(self._setting.group_key, self._ledger.known_in(job.groups)))
+
+    def _cross(self, pool: Pool) -> str:
+        """Write the crosswalk, by the inputs and outputs themselves, if all is done that it is to tell of.
+
+        One that is sealed is never kept in the ledger.
+        """
+        sealed_pairs: dict[str, set[crosswalk.Pair]] = {kind: set() for kind in crosswalk.FILES}
+        is_sealed = bool(self._options.certificate)
+        files, gone = self._ledger.count_uncrossed(every=is_sealed)
+        unread = 0
+        if not self._goes_on() or self._ledger.remaining():
+            return f"No crosswalk is written: {UNFINISHED}"
+        jobs = (
+            Job(tuple(path for path, _ in some), names=some)
+            for some in portions(self._ledger.uncrossed(every=is_sealed), _PROBES_A_JOB)
+        )
+        with self._progress.phase("crosswalk", files) as advance:
+            for job, answer in run_jobs(pool, "cross", jobs, self._goes_on):
+                result = answer or JobResult([(path, failure_row(path, _KILLED)) for path in job.paths])
+                self._summary.stopped = self._summary.stopped or result.fault
+                unread += len(result.rows)
+                pairs = unsealed(self._setting.group_key, result.said)
+                if is_sealed:
+                    for _, kind, pair in pairs:
+                        sealed_pairs[kind].add((pair.partition("\0")[0], pair.partition("\0")[2]))
+                elif not result.fault:
+                    self._ledger.crossed({*job.paths} - {path for path, _ in result.rows}, pairs)
+                advance(len(job.paths), 0, 0)
+        if not self._goes_on():
+            return f"No crosswalk is written: {UNFINISHED}"
+        return self._write_crosswalk(sealed_pairs, gone, unread)
+
+    def _write_crosswalk(self, sealed_pairs: Mapping[str, set[crosswalk.Pair]], gone: int, unread: int) -> str:
+        """Write the lists; what is missing in them."""
+        folder, certificate = self._options.crosswalk, self._options.certificate
+        self._ledger.remember({crosswalk.STATE: os.fsencode(os.path.abspath(folder))})
+        for kind in crosswalk.FILES:
+            if certificate:
+                crosswalk.write_sealed(folder, kind, sealed_pairs[kind], certificate, keep=bool(gone))
+            else:
+                crosswalk.write(folder, kind, self._ledger.crosswalk(kind))
+        said = f"Crosswalk: {folder}"
+        if gone:
+            where = "; what earlier ones say of them is kept beside it" if certificate else ""
+            said += f"; {gone:,} files that are gone from SOURCE are missing{where}"
+        return said + (f"; {unread:,} files that can't be read are missing" if unread else "")
 
     def _renew_dicomdir(self) -> str:
         """Write a DICOMDIR, if everything is done that it is to refer to."""
@@ -305,6 +393,9 @@ class _Run:
     def _record(self, result: JobResult) -> int:
         """Note what became of files, in the audit log too; how many failed."""
         self._remove_outputs(self._ledger.output_of(path) for path, row in result.rows if row[1] != "written")
+        given = {name for _, name in result.names}
+        outgrown = {self._ledger.output_of(path) for path, _ in result.names} - given
+        self._remove_outputs(name for name in outgrown if not self._ledger.is_output(name))
         failures = self._note(result)
         self._audit.append(row for _, row in result.rows)
         return failures
@@ -387,7 +478,7 @@ def _settled(config: Config, options: Options, ledger: Ledger, summary: Summary)
     return rules
 
 
-def _group_key(ledger: Ledger) -> bytes:
+def group_key(ledger: Ledger) -> bytes:
     """The key of this work directory that names groups of files."""
     key = ledger.remembered(_GROUP_STATE) or secrets.token_bytes(32)
     ledger.remember({_GROUP_STATE: key})
@@ -447,25 +538,26 @@ def _check_agreement(marks: Mapping[str, bytes], options: Options, ledger: Ledge
 @contextmanager
 def _area(work: str, out: str, ledger: Ledger, summary: Summary) -> Iterator[str]:
     """The area for temporary files. What runs that did not end well have brought under OUT without noting it goes."""
-    _take_back_unnoted(work, out, ledger)
+    take_back_unnoted(work, out, ledger)
     with workspace.temporary_area(work, out) as area:
         try:
             yield area
         except BaseException:
             with suppress(OSError, Fault):
-                _take_back_unnoted(work, out, ledger)
+                take_back_unnoted(work, out, ledger)
             raise
         if summary.stopped:
-            _take_back_unnoted(work, out, ledger)
+            take_back_unnoted(work, out, ledger)
 
 
-def _take_back_unnoted(work: str, out: str, ledger: Ledger) -> None:
+def take_back_unnoted(work: str, out: str, ledger: Ledger) -> None:
+    """Take what runs that did not end well have brought under OUT without noting it."""
     unnoted = (name for name in workspace.intended_names(work, out) if not ledger.is_output(name))
     unlink_in(os.fsencode(out), unnoted, prune=True)
 
 
 @contextmanager
-def _machine_heeded() -> Iterator[None]:
+def machine_heeded() -> Iterator[None]:
     """Where the machine does not let the books be kept, the run stops early."""
     try:
         yield
@@ -482,5 +574,6 @@ def _sum_up(ledger: Ledger, rules: RuleSet, summary: Summary) -> None:
     summary.totals = ledger.totals()
     summary.remaining = ledger.remaining()
     summary.failures = ledger.failures()
+    summary.telling = ledger.telling()
     never = [rule for number, rule in enumerate(rules.rules) if not hits[number]]
     summary.unmatched = [f"{rule.place} {rule.written} {rule.method.name}" for rule in never]

@@ -111,6 +111,14 @@ def run(
     names: Annotated[
         Names, typer.Option(help="What outputs are called: as in SOURCE, or by their new identity.")
     ] = "mirror",
+    crosswalk: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write which IDs and UIDs became which, as CSV."),
+    ] = None,
+    crosswalk_certificate: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Encrypt the crosswalk to this certificate (PEM, RSA)."),
+    ] = None,
     backend: Annotated[Backend, typer.Option(help="Who does the work: processes here, or a Dask cluster.")] = "loky",
     scheduler: Annotated[
         str, typer.Option(metavar="ADDRESS", help="The Dask scheduler, such as tcp://host:8786.")
@@ -123,10 +131,15 @@ def run(
     from deid_batch.batch import Options, run_batch
     from deid_batch.config import load_config
     from deid_batch.config.keys import with_keys_of
+    from deid_batch.crosswalk import read_certificate
     from deid_batch.progress import Progress
     from deid_batch.summary import shown_summary
 
     work_path = _work_of(out, work)
+    with _errors_told():
+        if crosswalk_certificate and not crosswalk:
+            raise UsageError("--crosswalk-certificate goes with --crosswalk DIR")
+        certificate = read_certificate(str(crosswalk_certificate)) if crosswalk_certificate else b""
     options = Options(
         source=str(source),
         out=str(out),
@@ -142,6 +155,8 @@ def run(
         verify=verify,
         dicomdir=dicomdir,
         names=names,
+        crosswalk=str(crosswalk) if crosswalk else "",
+        certificate=certificate,
         scheduler=scheduler,
     )
     with _errors_told():
@@ -179,6 +194,36 @@ def status(
 
 
 @app.command()
+def forget(
+    patient: Annotated[
+        str,
+        typer.Argument(metavar="PATIENT", help="The patient's original or new Patient ID; - reads it from stdin."),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The OUT of a run.")],
+    issuer: Annotated[
+        str | None, typer.Option(help="The Issuer of Patient ID, if only one issuer's patient is meant.")
+    ] = None,
+    work: Annotated[Path | None, _WORK] = None,
+    audit: Annotated[
+        Path | None,
+        typer.Option(help="The audit log (CSV).  [default: audit.csv in the work directory]", show_default=False),
+    ] = None,
+) -> None:
+    """Remove a patient from OUT, ledger, audit log and crosswalk; later runs set the patient's files aside."""
+    from deid_batch.forget import forget as forget_patient
+    from deid_batch.verification import REPORT_NAME
+
+    work_path = _work_of(out, work)
+    log = str(audit) if audit else os.path.join(work_path, "audit.csv")
+    with _errors_told():
+        name = sys.stdin.readline() if patient == "-" else patient
+        gone = forget_patient(name, issuer, str(out), work_path, log, (os.path.join(work_path, REPORT_NAME),))
+    typer.echo(f"Forgotten: {gone.files:,} files, {gone.outputs:,} of them outputs")
+    if gone.sealed:
+        typer.echo(f"Sealed lists of the crosswalk taken away, to be written anew: {gone.sealed:,}")
+
+
+@app.command()
 def check(
     config: Annotated[str, typer.Argument(metavar="CONFIG", help=_CONFIG_HELP)] = _DEFAULT_CONFIG,
     as_statement: Annotated[
@@ -187,7 +232,7 @@ def check(
 ) -> None:
     """Print every problem of a config with its place, then its rules in order."""
     from deid_batch.config import read_config
-    from deid_batch.views import rules_table
+    from deid_batch.views import rules_table, shown_false_alarm
 
     with _errors_told():
         reading = read_config(config)
@@ -202,6 +247,8 @@ def check(
             typer.echo(statement(reading.config))
         return
     _print(rules_table(reading.name, reading.config.rules, reading.config.profile))
+    for false_alarm in reading.config.false_alarms:
+        typer.echo(f"The leak check ignores {shown_false_alarm(false_alarm)}")
 
 
 @app.command()

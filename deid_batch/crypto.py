@@ -110,6 +110,20 @@ def opened(key: bytes, sealed: bytes) -> bytes:
         raise KeyUnusable("sealed by another key, or changed since") from None
 
 
+def seal_to(certificate: bytes, plain: bytes) -> bytes:
+    """CMS EnvelopedData, DER, AES-256, that only the owner of a certificate (PEM, RSA) can open. (RFC 5652 6)"""
+    from cryptography.hazmat.primitives.serialization import Encoding, pkcs7  # noqa: PLC0415 - rarely needed
+    from cryptography.x509 import load_pem_x509_certificate  # noqa: PLC0415
+
+    try:
+        owner = load_pem_x509_certificate(certificate)
+        builder = pkcs7.PKCS7EnvelopeBuilder().set_data(plain).add_recipient(owner)
+    except (TypeError, ValueError):
+        raise KeyUnusable("the certificate is no X.509 certificate in PEM with an RSA key") from None
+    builder = builder.set_content_encryption_algorithm(algorithms.AES256)
+    return builder.encrypt(Encoding.DER, [pkcs7.PKCS7Options.Binary])
+
+
 def read_key(text: str, environ: Mapping[str, str] = os.environ) -> bytes:
     """A key as written in a config: literal, `env:NAME`, `file:PATH`; and of these `base64:…` or `hex:…`."""
     if text.startswith("env:"):

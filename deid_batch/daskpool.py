@@ -193,7 +193,8 @@ def do_task(task: str, job: Job, setting_path: str, version: str, attempt: str) 
         except Exception as error:
             return _fault(f"lacks what the config needs ({type(error).__name__})")
         try:
-            return worker.probe(job) if task == "probe" else worker.deidentify(job)
+            tasks = {"probe": worker.probe, "deidentify": worker.deidentify, "cross": worker.cross}
+            return tasks[task](job)
         except Exception as error:
             return _fault(f"failed ({type(error).__name__})")
         finally:

@@ -147,7 +147,7 @@ def _probed(file: Source, rules: RuleSet | None, heads: Heads | None = None) -> 
     origins = rules.origins if rules else frozenset()
     try:
         source, meta = _opened(file, _PROBE_WINDOW)
-        if heads is not None and not origins and (probed := _like_the_last(source, meta, heads)):
+        if heads is not None and not origins and (probed := _like_the_last(source, meta, heads, rules)):
             return probed
         instance, values, encoding = _identified(source, meta, _PROBE_WINDOW, also=origins)
     except OddEncoding as odd:
@@ -156,6 +156,8 @@ def _probed(file: Source, rules: RuleSet | None, heads: Heads | None = None) -> 
         instance = rules.with_origins(instance, values)
     if heads is not None:
         heads.learn(source.read(0, _PROBE_WINDOW), meta.start, encoding)
+    if rules and not rules.collects:
+        return Probed(instance, frozenset())
     found: dict[int, bytes] = {}
     try:
         _skim(source, meta.start, encoding, found)
@@ -167,7 +169,7 @@ def _probed(file: Source, rules: RuleSet | None, heads: Heads | None = None) -> 
     return Probed(instance, identities_of(found, encoding))
 
 
-def _like_the_last(source: Source, meta: FileMeta, heads: Heads) -> Probed | None:
+def _like_the_last(source: Source, meta: FileMeta, heads: Heads, rules: RuleSet | None) -> Probed | None:
     """A first look at a file that is built like the last one, up to its Pixel Data; None: look for yourself."""
     data = source.read(0, _PROBE_WINDOW)
     encoding = filemeta.encoding_of(meta, data)
@@ -175,11 +177,13 @@ def _like_the_last(source: Source, meta: FileMeta, heads: Heads) -> Probed | Non
     if known is None:
         return None
     found, pos = known
-    with suppress(FileError):
-        _skim(source, pos, encoding, found)
     instance = instance_of(found)
     if not (uids.is_uid(instance.sop_class_uid) and instance.sop_instance_uid):
         return None
+    if rules and not rules.collects:
+        return Probed(instance, frozenset())
+    with suppress(FileError):
+        _skim(source, pos, encoding, found)
     return Probed(instance, identities_of(found, encoding))
 
 
@@ -206,6 +210,16 @@ def _skim(source: Source, pos: int, encoding: Encoding, found: dict[int, bytes])
         if pos + 12 > len(data) and base + len(data) == source.size:
             break
         base, pos = base + pos, 0
+
+
+def values_of(path: str | bytes, tags: frozenset[int]) -> dict[int, Values]:
+    """The values that some attributes of the top level have in a file."""
+    with _File(path) as file:
+        try:
+            return _identified(*_opened(file, _PROBE_WINDOW), _PROBE_WINDOW, also=tags, whole=False)[1]
+        except OddEncoding as odd:
+            plain = _reencoded(file, odd)
+            return _identified(*_opened(plain, _PROBE_WINDOW), _PROBE_WINDOW, also=tags, whole=False)[1]
 
 
 def look_at(path: str | bytes, look: Callable[[Source, Source, int, Encoding], T]) -> T:
@@ -358,10 +372,12 @@ def _deidentified(
             raise SetAside("no-scope-uid", f"the file has no UID of the scope {scope}")
     if (refusal := rules.refusal(values)) is not None:
         raise SetAside(*refusal)
-    known = acquaintance(instance) if acquaintance else None
-    if known is None:
-        known = compiled.known(_said(source, meta, encoding))
-    instance = replace(rules.with_origins(instance, values), known=known)
+    instance = rules.with_origins(instance, values)
+    if rules.knows:
+        known = acquaintance(instance) if acquaintance else None
+        if known is None:
+            known = compiled.known(_said(source, meta, encoding))
+        instance = replace(instance, known=known)
     walk = Walk(compiled, instance, encoding, rules.variant(values), trace)
     tail = _fed(walk, compiled, source, 0, meta.start)
     syntax = meta.transfer_syntax_uid or filemeta.syntax_of(encoding)

@@ -66,6 +66,16 @@ def groups_of(instance: Instance, key: bytes) -> Groups:
     return Groups(_group(key, "patient", instance.patient), _group(key, "study", instance.study_instance_uid))
 
 
+def person_of(patient_id: str, key: bytes) -> str:
+    """The same for a Patient ID, whoever issued it."""
+    return _group(key, "person", patient_id)
+
+
+def stand_in_of(patient_id: str, key: bytes) -> str:
+    """The same for a Patient ID that was written in place of another one."""
+    return _group(key, "stand-in", patient_id)
+
+
 @lru_cache(maxsize=1024)
 def _group(key: bytes, kind: str, name: str) -> str:
     return crypto.derive(key, f"group {kind}", name.encode()).hex()[:16] if name else ""

@@ -22,10 +22,11 @@ from deid_batch.audit import COLUMNS, TIME_FORMAT
 Fault = sqlite3.DatabaseError
 """What any method raises where the file can't be read or written."""
 _COUNTED = COLUMNS[COLUMNS.index("kept") : -1]
-_CLEARED = ", ".join(f'"{column}" = NULL' for column in COLUMNS)
-_UNKNOWN = "scope = NULL, patient = NULL, study = NULL, lookups = NULL, instance = NULL, is_copy = 0"
+_CLEARED = ", ".join(f'"{column}" = NULL' for column in (*COLUMNS, "crossed"))
+_UNKNOWN = "scope = NULL, patient = NULL, study = NULL, person = NULL, lookups = NULL, instance = NULL, is_copy = 0"
 _PAGE = 10_000
 _EPOCH = "identity epoch"
+_FORGOTTEN = "(patient IN (SELECT person FROM forgotten) OR person IN (SELECT person FROM forgotten))"
 _TO_DO = "FROM file WHERE status IS NULL AND"
 _UNCOLLECTED = (
     "scope IS NOT NULL AND collected IS NOT ?1 AND (status IS NULL OR status IN ('written', 'set-aside')) AND "
@@ -36,13 +37,19 @@ CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WI
 CREATE TABLE IF NOT EXISTS rule (number INTEGER PRIMARY KEY, hits INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS file (
     path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, run INTEGER NOT NULL,
-    name BLOB, instance BLOB, is_copy INTEGER NOT NULL DEFAULT 0,
-    scope TEXT, patient TEXT, study TEXT, collected INTEGER, lookups BLOB,
+    name BLOB, instance BLOB, is_copy INTEGER NOT NULL DEFAULT 0, crossed INTEGER,
+    scope TEXT, patient TEXT, study TEXT, person TEXT, collected INTEGER, lookups BLOB,
     {", ".join(f'"{column}"' for column in COLUMNS)}
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS identity (
     grp TEXT NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL, fresh INTEGER NOT NULL, PRIMARY KEY (grp, kind, text)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS crosswalk (
+    patient TEXT NOT NULL, kind TEXT NOT NULL, old TEXT NOT NULL, new TEXT NOT NULL,
+    PRIMARY KEY (kind, old, new, patient)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS forgotten (person TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS telling (path BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS todo ON file (scope, path) WHERE status IS NULL;
 CREATE INDEX IF NOT EXISTS twins ON file (instance, path) WHERE instance IS NOT NULL;
 CREATE INDEX IF NOT EXISTS named ON file (name) WHERE name IS NOT NULL;
@@ -67,6 +74,14 @@ class Found(NamedTuple):
     mtime_ns: int
 
 
+class Grouped(NamedTuple):
+    """A file that was probed, and its groups, "" where it has none."""
+
+    path: bytes
+    patient: str
+    study: str
+
+
 class Scoped(NamedTuple):
     """A file that was probed: its scope, and the groups it shares what identifies with, "" where it has none."""
 
@@ -74,6 +89,8 @@ class Scoped(NamedTuple):
     scope: str
     patient: str = ""
     study: str = ""
+    person: str = ""
+    """The patient again, whoever issued the ID."""
 
 
 class Todo(NamedTuple):
@@ -145,6 +162,8 @@ class Ledger:
         with self._transaction():
             self._db.execute("DELETE FROM file")
             self._db.execute("DELETE FROM identity")
+            self._db.execute("DELETE FROM telling")
+            self._db.execute("DELETE FROM crosswalk")
             self._db.execute("DELETE FROM rule")
 
     def remembered(self, name: str) -> bytes | None:
@@ -160,7 +179,7 @@ class Ledger:
 
     def begin_run(self) -> int:
         """The number of a new run."""
-        number = int(self.remembered("run") or b"0") + 1
+        number = self._run() + 1
         self.remember({"run": b"%d" % number})
         return number
 
@@ -258,7 +277,7 @@ class Ledger:
         collected = self._epoch()
         with self._transaction():
             self._db.executemany(
-                "UPDATE file SET scope = ?2, patient = ?3, study = ?4, collected = ?5 WHERE path = ?1",
+                "UPDATE file SET scope = ?2, patient = ?3, study = ?4, person = ?5, collected = ?6 WHERE path = ?1",
                 [(*scoped, collected) for scoped in scopes],
             )
             self._db.executemany("UPDATE file SET lookups = ?2 WHERE path = ?1", lookups)
@@ -279,12 +298,14 @@ class Ledger:
                 "INSERT INTO identity VALUES (?, ?, ?, 0) ON CONFLICT (grp, kind, text) DO UPDATE SET fresh = 0", said
             )
 
-    def reopen_outgrown(self) -> int:
-        """Let files be done again that were written before something was known of their groups; how many."""
+    def reopen_outgrown(self, *, wanted: bool = True) -> int:
+        """Let files be done again, if `wanted`, that were written when less was known of their groups; how many."""
         fresh = "SELECT grp FROM identity WHERE fresh"
         with self._transaction():
             outgrown = self._db.execute(
-                f"UPDATE file SET {_CLEARED} WHERE status = 'written' AND (patient IN ({fresh}) OR study IN ({fresh}))"
+                f"UPDATE file SET {_CLEARED} WHERE ? AND status = 'written' "
+                f"AND (patient IN ({fresh}) OR study IN ({fresh}))",
+                (wanted,),
             ).rowcount
             self._db.execute("UPDATE identity SET fresh = 0 WHERE fresh")
         return outgrown
@@ -307,6 +328,141 @@ class Ledger:
         """How often what identifies was forgotten."""
         return int(self.remembered(_EPOCH) or b"0")
 
+    def uncrossed(self, *, every: bool) -> Iterator[tuple[bytes, bytes]]:
+        """(path, its output's) of files of SOURCE that were written and are not in the crosswalk yet, or of `every`."""
+        query = (
+            f"SELECT path, {_NAME} FROM file WHERE status = 'written' AND run = ?1 AND (?2 OR crossed IS NULL) "
+            "AND path > ?3 ORDER BY path"
+        )
+        return self._pages(query, 1, self._run(), every)
+
+    def count_uncrossed(self, *, every: bool) -> tuple[int, int]:
+        """(how many these are, how many such files are gone from SOURCE)."""
+        query = (
+            "SELECT COALESCE(SUM(run = ?1), 0), COALESCE(SUM(run != ?1), 0) FROM file "
+            "WHERE status = 'written' AND (?2 OR crossed IS NULL)"
+        )
+        here, gone = self._db.execute(query, (self._run(), every)).fetchone()
+        return here, gone
+
+    def crossed(self, paths: Iterable[bytes], pairs: Iterable[Said]) -> None:
+        """Take into the crosswalk what became of IDs and UIDs: (patient's group, kind, old NUL new)."""
+        with self._transaction():
+            self._db.executemany(
+                "INSERT OR IGNORE INTO crosswalk VALUES (?, ?, ?, ?)",
+                [(patient, kind, *pair.split("\0")) for patient, kind, pair in pairs],
+            )
+            self._db.executemany("UPDATE file SET crossed = 1 WHERE path = ?", [(path,) for path in paths])
+
+    def crosswalk(self, kind: str) -> Iterator[tuple[str, str]]:
+        """What became of IDs or UIDs, each pair once, in order."""
+        query = (
+            "SELECT old, new FROM crosswalk WHERE kind = ?1 AND (old, new) > (?2, ?3) "
+            f"GROUP BY old, new ORDER BY old, new LIMIT {_PAGE}"
+        )
+        last = ("", "")
+        while rows := self._db.execute(query, (kind, *last)).fetchall():
+            yield from rows
+            last = rows[-1]
+
+    def _run(self) -> int:
+        return int(self.remembered("run") or b"0")
+
+    def forgotten(self) -> frozenset[str]:
+        """The patients that are to be forgotten: groups, people and stand-ins."""
+        return frozenset(row[0] for row in self._db.execute("SELECT person FROM forgotten"))
+
+    def has_patient(self, person: str) -> bool:
+        """Whether there are files of a patient, named as a group or as a person."""
+        query = "SELECT 1 FROM file WHERE patient = ?1 OR person = ?1 LIMIT 1"
+        return self._db.execute(query, (person,)).fetchone() is not None
+
+    def patient_of(self, path: bytes) -> str:
+        """The group of a file's patient."""
+        row = self._db.execute("SELECT patient FROM file WHERE path = ?", (path,)).fetchone()
+        return str(row[0] or "") if row else ""
+
+    def mark_forgotten(self, people: Iterable[str]) -> None:
+        """Note patients that are to be forgotten; that is on disk when this returns."""
+        with self._transaction():
+            self._db.executemany("INSERT OR IGNORE INTO forgotten VALUES (?)", [(it,) for it in people])
+        self._db.execute("PRAGMA wal_checkpoint(FULL)")
+
+    def outputs_to_forget(self) -> Iterator[bytes]:
+        """Outputs of patients that are to be forgotten."""
+        query = f"SELECT path, {_NAME} FROM file WHERE {_FORGOTTEN} AND path > ? ORDER BY path"
+        return (row[1] for row in self._pages(query, 1))
+
+    def forget(self) -> tuple[int, int]:
+        """Forget the files of these patients and what became of their IDs; (files, of these outputs).
+
+        Nothing of it stays in the ledger's bytes.
+        """
+        with self._transaction():
+            query = f"SELECT COUNT(*), COALESCE(SUM(status = 'written'), 0) FROM file WHERE {_FORGOTTEN}"
+            files, outputs = self._db.execute(query).fetchone()
+            patients = f"SELECT patient FROM file WHERE {_FORGOTTEN}"
+            self._db.execute(
+                f"DELETE FROM crosswalk WHERE patient IN ({patients}) OR patient IN (SELECT person FROM forgotten)"
+            )
+            self._db.execute(f"DELETE FROM file WHERE {_FORGOTTEN}")
+            self._db.execute(
+                "DELETE FROM identity WHERE grp NOT IN (SELECT patient FROM file WHERE patient IS NOT NULL "
+                "UNION SELECT study FROM file WHERE study IS NOT NULL)"
+            )
+            self._db.execute(
+                "DELETE FROM telling WHERE NOT EXISTS (SELECT 1 FROM file WHERE path = telling.path OR "
+                "(path > CAST(telling.path || '/' AS BLOB) AND path < CAST(telling.path || '0' AS BLOB)))"
+            )
+        self._db.execute("VACUUM")
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return files, outputs
+
+    def grouped(self) -> Iterator[Grouped]:
+        """Files that were probed, in the order of their paths."""
+        query = (
+            "SELECT path, COALESCE(patient, ''), COALESCE(study, '') FROM file "
+            "WHERE scope IS NOT NULL AND path > ? ORDER BY path"
+        )
+        return (Grouped(*row) for row in self._pages(query, 1))
+
+    def tells(self, path: bytes) -> bool:
+        """Whether the last part of a path tells who somebody is."""
+        return self._db.execute("SELECT 1 FROM telling WHERE path = ?", (path,)).fetchone() is not None
+
+    def note_telling(self, paths: Iterable[bytes]) -> None:
+        """Remember paths whose last part tells who somebody is."""
+        with self._transaction():
+            self._db.executemany("INSERT OR IGNORE INTO telling VALUES (?)", [(path,) for path in paths])
+
+    def telling(self) -> tuple[int, int]:
+        """(how many parts of paths tell who somebody is, files with such in their names that were written)."""
+        parts = self._db.execute("SELECT COUNT(*) FROM telling").fetchone()[0]
+        query = "SELECT COUNT(*) FROM file WHERE name IS NOT NULL AND name != path AND status = 'written'"
+        return parts, self._db.execute(query).fetchone()[0]
+
+    def named(self) -> Iterator[tuple[bytes, bytes]]:
+        """(path, its output's) of files that were written or are to be."""
+        query = (
+            f"SELECT path, {_NAME} FROM file WHERE scope IS NOT NULL AND (status IS NULL OR status = 'written') "
+            "AND path > ? ORDER BY path"
+        )
+        return self._pages(query, 1)
+
+    def rename(self, names: Iterable[tuple[bytes, bytes]]) -> None:
+        """Let outputs be called otherwise; files that were written are done again."""
+        with self._transaction():
+            self._db.executemany(f"UPDATE file SET name = ?2, {_CLEARED} WHERE path = ?1", names)
+
+    def clashing(self) -> list[bytes]:
+        """Files whose outputs' names were changed, but to those of others."""
+        query = (
+            "SELECT path FROM file AS this WHERE name > x'' AND (EXISTS (SELECT 1 FROM file WHERE name = this.name "
+            "AND path < this.path) OR EXISTS (SELECT 1 FROM file WHERE path = this.name AND name IS NULL)) "
+            "ORDER BY path"
+        )
+        return [row[0] for row in self._db.execute(query)]
+
     def misjudged_copies(self) -> list[bytes]:
         """Files of which it has changed whether one of their SOP Instance UID comes before them."""
         query = (
@@ -319,7 +475,8 @@ class Ledger:
         """Let these files be copies if they were none, and the other way round; they are done again."""
         with self._transaction():
             self._db.executemany(
-                f"UPDATE file SET is_copy = NOT is_copy, {_CLEARED} WHERE path = ?", [(path,) for path in paths]
+                f"UPDATE file SET is_copy = NOT is_copy, name = x'', {_CLEARED} WHERE path = ?",
+                [(path,) for path in paths],
             )
 
     def coverage(self, start: int) -> Coverage:

@@ -19,12 +19,12 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from deid_batch.errors import StoppedEarly
 from deid_batch.plan import Job, single_jobs
-from deid_batch.worker import deidentify, probe, start
+from deid_batch.worker import cross, deidentify, probe, start
 
 Answer = tuple[Job, Any]
 """A job and its result; None where its one file ended its worker again and again."""
 Tasks = Mapping[str, Callable[[Job], object]]
-_TASKS: Tasks = {"probe": probe, "deidentify": deidentify}
+_TASKS: Tasks = {"probe": probe, "deidentify": deidentify, "cross": cross}
 _SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _AHEAD = 2
 _CONTEXT = get_context("fork") if sys.platform == "linux" else None

@@ -83,6 +83,9 @@ class RuleSet:
     takes_common_words: bool = False
     """Whether short and common words are names without other evidence."""
 
+    hides_names: bool = False
+    """Whether names of files are looked through for what identifies."""
+
     def decide(
         self, tag: int, vr: str, creator: str | None, path: tuple[int, ...] = (), variant: Variant = ()
     ) -> Decision | None:
@@ -171,6 +174,16 @@ class RuleSet:
     def methods(self) -> tuple[Method, ...]:
         """Those of the rules and of the profile."""
         return tuple(rule.method for rule in self.rules) + (self.profile.methods if self.profile else ())
+
+    @cached_property
+    def knows(self) -> bool:
+        """Whether a method looks at what is known of an instance; one of a profile's does."""
+        return any(method.knows for method in self.methods)
+
+    @property
+    def collects(self) -> bool:
+        """Whether what identifies is to be collected."""
+        return self.knows or self.hides_names
 
     @cached_property
     def erases_private(self) -> bool:

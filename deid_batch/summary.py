@@ -97,6 +97,11 @@ def _remarks(summary: Summary, options: Options) -> list[str]:
         remarks.append(f"Keys drawn at random {where}: {drawn}")
     if summary.gone:
         remarks.append(f"Files that were there in an earlier run and are gone from SOURCE: {summary.gone:,}")
+    if summary.telling[0]:
+        parts, files = summary.telling
+        remarks.append(f"Names that tell who somebody is: {parts:,}, replaced in the paths of {files:,} outputs")
+    if summary.crosswalk:
+        remarks.append(summary.crosswalk)
     if summary.dicomdir:
         remarks.append(summary.dicomdir)
     seconds = max(summary.seconds, 1e-9)

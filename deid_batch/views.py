@@ -11,6 +11,7 @@ from rich.text import Text
 
 from deid_batch import dictionary
 from deid_batch.conditions import Condition
+from deid_batch.config.ignored import KINDS, Ignored
 from deid_batch.config.selectors import parse_any, shown
 from deid_batch.config.settings import camel, is_setting
 from deid_batch.errors import BadValue, UsageError
@@ -93,6 +94,12 @@ def shown_condition(condition: Condition) -> str:
     if condition.pattern:
         return f"{name} matches {condition.pattern}"
     return f"{name} {'has a value' if condition.exists else 'has no value'}"
+
+
+def shown_false_alarm(ignored: Ignored) -> str:
+    """What is no finding, and where."""
+    kinds = [kind for kind in KINDS if kind in ignored.kinds]
+    return f"{'everything' if len(kinds) == len(KINDS) else ', '.join(kinds)} in {shown(ignored.selector)}"
 
 
 def explanation(rules: RuleSet, wanted: str, creator: str | None, vr: str | None) -> str:

@@ -22,12 +22,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from deid_batch import crypto, dicomfile, dictionary, names
+from deid_batch import crosswalk, crypto, dicomfile, dictionary, names
 from deid_batch.audit import COLUMNS, TIME_FORMAT, shown_path
 from deid_batch.digests import Hasher
 from deid_batch.engine import CompiledRules
-from deid_batch.errors import FileError, OutputError, Unreadable
-from deid_batch.identity import Groups, groups_of
+from deid_batch.errors import FileError, OutputError, SetAside, Unreadable
+from deid_batch.identity import Groups, groups_of, person_of
 from deid_batch.known import Identity, Known
 from deid_batch.ledger import Said, Scoped
 from deid_batch.methods import Instance
@@ -87,6 +87,8 @@ class Setting:
     dry_run: bool = False
     file_timeout: float = 0.0
     """Seconds that one file may take; 0: any time."""
+    forgotten: frozenset[str] = frozenset()
+    """Patients whose files are not to be done any more: groups, or people."""
     verify: bool = False
     """Whether each output is looked through for leaks before it appears."""
     false_alarms: tuple[Ignored, ...] = ()
@@ -185,6 +187,10 @@ class Worker:
             try:
                 with self._timed():
                     found = dicomfile.probe(self._setting.file(path), self._setting.rules, self._heads)
+                groups = groups_of(found.instance, self._setting.group_key)
+                person = person_of(found.instance.patient.partition("\0")[2], self._setting.group_key)
+                if self._setting.forgotten & {groups.patient, person}:
+                    raise SetAside("forgotten")
             except Exception as error:  # the rim: whatever goes wrong with a file is a row
                 result.fault = _machine_fault(error)
                 if result.fault:
@@ -192,14 +198,38 @@ class Worker:
                 result.rows.append((path, failure_row(path, error, time.monotonic() - began)))
             else:
                 instance = found.instance
-                groups = groups_of(instance, self._setting.group_key)
-                result.scopes.append(Scoped(path, self._compiled.scope_id(instance), *groups))
+                result.scopes.append(Scoped(path, self._compiled.scope_id(instance), *groups, person))
                 said.update((group, *identity) for group in groups if group for identity in found.said)
                 if self._setting.names == "uid":
                     result.instances.append((path, names.mark_of(instance, self._setting.rules.uid_key)))
                 if instance.origins:
                     result.lookups.append((path, self._marked(instance.origins)))
         result.said = sealed(self._setting.group_key, said)
+        return result
+
+    def cross(self, job: Job) -> JobResult:
+        """What IDs and UIDs of files became: (patient's group, kind, old NUL new), sealed; rows of unreadable ones."""
+        result = JobResult(size=job.size)
+        pairs: set[Said] = set()
+        given = dict(job.names)
+        for path in job.paths:
+            try:
+                with self._timed():
+                    instance = dicomfile.identity_of(self._setting.file(path))
+                    old = dicomfile.values_of(self._setting.file(path), crosswalk.TAGS)
+                    new = dicomfile.values_of(self._final(given.get(path, path)), crosswalk.TAGS)
+            except Exception as error:  # the rim: whatever goes wrong with a file is a row
+                result.fault = _machine_fault(error)
+                if result.fault:
+                    break
+                result.rows.append((path, failure_row(path, error)))
+                continue
+            patient = groups_of(instance, self._setting.group_key).patient
+            for tag in old.keys() & new.keys():
+                if len(old[tag]) == len(new[tag]):
+                    found = zip(old[tag], new[tag], strict=True)
+                    pairs.update((patient, crosswalk.kind_of(tag), "\0".join(pair)) for pair in found)
+        result.said = sealed(self._setting.group_key, pairs)
         return result
 
     def _marked(self, origins: tuple[str, ...]) -> bytes:
@@ -555,3 +585,9 @@ def deidentify(job: Job) -> JobResult:
     """`Worker.deidentify` of this process's worker."""
     assert _worker is not None
     return _worker.deidentify(job)
+
+
+def cross(job: Job) -> JobResult:
+    """`Worker.cross` of this process's worker."""
+    assert _worker is not None
+    return _worker.cross(job)

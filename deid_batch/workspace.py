@@ -33,8 +33,8 @@ def check_places(source: str, out: str, work: str, audit: str) -> None:
     if is_within(out, source) or is_within(source, out):
         raise UsageError("OUT must not be SOURCE, lie inside it or hold it")
     for name, place in (("the work directory", work), ("the audit log", audit)):
-        if place and (is_within(place, out) or is_within(place, source)):
-            raise UsageError(f"{name} must lie outside SOURCE and OUT: OUT is what gets handed out")
+        if place:
+            check_outside(name, place, source, out)
     if os.path.exists(work) and not os.path.isdir(work):
         raise UsageError("the work directory is a file; it must be a directory, or not be there yet")
     if os.path.exists(audit) and not is_audit_log(audit):
@@ -49,6 +49,12 @@ def check_report(report: str, source: str, out: str, columns: Sequence[str]) -> 
         raise UsageError("the report must lie outside SOURCE and OUT: OUT is what gets handed out")
     if os.path.lexists(report) and not is_table(report, columns):
         raise UsageError("the report would take the place of something that is no report")
+
+
+def check_outside(name: str, place: str, source: str, out: str) -> None:
+    """Raise UsageError where a place lies in SOURCE or OUT."""
+    if is_within(place, out) or is_within(place, source):
+        raise UsageError(f"{name} must lie outside SOURCE and OUT: OUT is what gets handed out")
 
 
 def prepare_work(work: str, out: str, *, overwrite: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from deid_batch.known import Identity
 from deid_batch.plan import Job
 from deid_batch.pool import single_jobs
 from deid_batch.progress import Progress
+from deid_batch.rules import RuleSet
 from deid_batch.worker import sealed, unsealed
 
 CONFIG = '{"dicomTagRules": [{"tag": {"keyword": "StudyDescription"}, "method": "clean"}], "parameters": {"key": "k"}}'
@@ -70,6 +72,11 @@ def descriptions(out: Path) -> dict[str, str]:
 
 def left_in(folder: Path, word: bytes) -> list[str]:
     return [path.name for path in folder.rglob("*") if path.is_file() and word in path.read_bytes()]
+
+
+def rules_of(config: Path) -> RuleSet:
+    loaded = load_config(str(config))
+    return loaded.settled({purpose: bytes(32) for purpose in loaded.missing_keys()}, date(2026, 1, 1))
 
 
 NAME = text(0x00100010, "PN", "Müller^Hans")
@@ -166,6 +173,22 @@ def test_what_identifies_travels_sealed() -> None:
     job = Job((b"a", b"b"), 2, groups=("a" * 16,), known=closed)
     assert [single.known for single in single_jobs(job)] == [closed, closed]
     assert "ller" not in repr(job)
+
+
+@pytest.mark.parametrize(
+    ("config", "knows"),
+    [
+        ('"dicomTagRules": [{"tag": {"VR": "LO"}, "method": "clean"}]', True),
+        ('"dicomTagRules": [{"tag": {"VR": "LO"}, "method": "encrypt"}]', False),
+        ('"profile": "basic"', True),
+    ],
+)
+def test_what_identifies_is_collected_only_where_a_method_looks_at_it(tmp_path: Path, config: str, knows: bool) -> None:
+    (tmp_path / "cfg.json").write_text(f'{{{config}, "parameters": {{"key": "k"}}}}')
+    (tmp_path / "file").write_bytes(file(1, NAME, NESTED))
+    rules = rules_of(tmp_path / "cfg.json")
+    assert rules.knows == knows
+    assert bool(dicomfile.probe(str(tmp_path / "file"), rules).said) == knows
 
 
 @settings(max_examples=60, deadline=None)

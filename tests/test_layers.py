@@ -17,9 +17,9 @@ FLOORS = [
     {"engine", "frames", "identity", "replay", "layouts"},
     {"oddfile", "dicomfile"},
     {"verify"},
-    {"ledger", "audit", "workspace", "names"},
+    {"ledger", "audit", "workspace", "names", "crosswalk"},
     {"worker", "scan", "plan", "preview", "status", "api", "dicomdir", "remains", "tally"},
-    {"batch", "fileset", "pool", "daskpool", "progress", "verification", "review"},
+    {"batch", "fileset", "mirror", "pool", "daskpool", "progress", "verification", "review", "forget"},
     {"cli", "demo", "summary", "statement", "views", "__main__"},
 ]
 """The rooms, ground to roof; a name stands for a module or for a folder of modules."""
@@ -30,7 +30,7 @@ ROOMS = {
     "pydantic": {"config.settings", "config.schema"},
     "pydicom": {"dictionary", "values.text", "values.uids", "oddfile", "demo", "api", "dicomdir", "verify.elements"},
     "sqlite3": {"ledger", "verify.facts", "tally"},
-    "csv": {"audit", "config.columns"},
+    "csv": {"audit", "crosswalk", "config.columns"},
     "joblib": {"pool"},
     "tqdm": {"progress"},
     "typer": {"cli"},

@@ -293,7 +293,9 @@ def test_a_file_that_can_t_be_read_is_a_finding(patient: Place) -> None:
 
 # ---- run --verify ----
 
-LEAKY = {**BASIC, "dicomTagRules": [{"tag": {"keyword": "ImageComments"}, "method": "cryptohash", "maxLength": 4}]}
+RULE = {"tag": {"keyword": "ContentDescription"}, "method": "substitute", "replaceWith": "an Okonkwo sign, 4711-0815"}
+LEAKY = {**BASIC, "dicomTagRules": [RULE]}
+"""A rule of the user's that tells what is known."""
 
 
 def test_run_verify_lets_clean_files_pass(patient: Place) -> None:
@@ -302,13 +304,13 @@ def test_run_verify_lets_clean_files_pass(patient: Place) -> None:
 
 
 def test_a_file_in_which_something_is_found_never_appears(patient: Place) -> None:
-    change(patient.source / "CT/IM1", ContentDescription="seen with Okonkwo")  # which no table names
-    patient.config.write_text(json.dumps(BASIC))
+    change(patient.source / "CT/IM1", ContentDescription="something")
+    patient.config.write_text(json.dumps(LEAKY))
     result = patient.run_here("--verify")
     assert result.returncode == 4
     row = patient.rows()["./CT/IM1"]
     assert (row["status"], row["reason"], row["output"]) == ("failed", "leak-found", "")
-    assert row["detail"].startswith("person at (0070,0081) ContentDescription")
+    assert "person at (0070,0081) ContentDescription" in row["detail"]
     assert "Okonkwo" not in patient.audit.read_text() + result.stdout + result.stderr
     assert set(tree(patient.out)) == {"CT/IM2"}
     assert not any((patient.work / "tmp").rglob("*")) if (patient.work / "tmp").exists() else True
@@ -325,8 +327,8 @@ def test_a_run_with_it_is_not_continued_without(patient: Place) -> None:
 
 
 def test_false_alarms_are_listed_by_tag_and_kind(patient: Place) -> None:
-    change(patient.source / "CT/IM1", ContentDescription="an Okonkwo sign, 4711-0815")
-    made(patient)
+    change(patient.source / "CT/IM1", ContentDescription="something")
+    made(patient, LEAKY)
     assert verified(patient)[0] == 4
     assert found(patient) == {("./CT/IM1", kind) for kind in ("person", "id", "mark")}
     for ignored, left in (
@@ -336,7 +338,7 @@ def test_false_alarms_are_listed_by_tag_and_kind(patient: Place) -> None:
         ([{"tag": "ContentDescription", "kinds": ["Person", "ID"]}], set()),
         (["ImageComments"], {"person", "id", "mark"}),
     ):
-        patient.config.write_text(json.dumps({**BASIC, "verify": {"ignore": ignored}}))
+        patient.config.write_text(json.dumps({**LEAKY, "verify": {"ignore": ignored}}))
         verified(patient)
         assert {kind for _, kind in found(patient)} == left, ignored
 
@@ -376,6 +378,15 @@ def test_false_alarms_in_every_dialect(dialect: str, tmp_path: Path) -> None:
     first, second = config.false_alarms
     assert (first.selector, first.kinds) == (TagIs(0x00100020), frozenset(KINDS))
     assert second.kinds == {"uid"}
+
+
+def test_check_shows_false_alarms(tmp_path: Path) -> None:
+    path = tmp_path / "cfg.json"
+    ignored = ["(0070,0081)", {"tag": "LO", "kinds": ["uid", "id"]}]
+    path.write_text(json.dumps({"profile": "basic", "verify": {"ignore": ignored}}))
+    said = CliRunner().invoke(app, ["check", str(path)]).stdout
+    assert "The leak check ignores everything in (0070,0081) ContentDescription\n" in said
+    assert "The leak check ignores id, uid in VR LO\n" in said
 
 
 # ---- memory ----

@@ -98,6 +98,9 @@ class Method(ABC):
     judges: ClassVar[bool] = False
     """Whether it keeps sequences, but not all of their items: `judge` tells."""
 
+    knows: ClassVar[bool] = False
+    """Whether it looks at what is known of an instance (`Instance.known`), which is else not collected."""
+
     on_error: OnError = "redact"
 
     def cache_token(self, instance: Instance) -> str | None:

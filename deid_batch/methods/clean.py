@@ -40,6 +40,7 @@ class Clean(ValueMethod):
     column: ClassVar[str] = "cleaned"
     vrs: ClassVar[frozenset[str]] = CHARSET_VRS
     purpose: ClassVar[str] = "uid"
+    knows: ClassVar[bool] = True
 
     clean_patterns: tuple[Pattern, ...] = PATTERNS
     clean_token: Annotated[str, Len(1, 16)] = "[DEID]"  # noqa: S105

@@ -14,8 +14,8 @@ _WIDE = {
 }
 _PACKED = re.compile(rb"\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda]|PK\x03\x04")
 _BOXES = frozenset({b"uuid", b"xml ", b"jp2h", b"jp2i", b"uinf", b"asoc", b"lbl "})
-_MOST_INFLATED = 8 << 20
-_MOST_PACKED = 2000
+_MOST_INFLATED = 64 << 20
+"""Bytes that the packed parts of one value may inflate to."""
 _LEAST = 6
 _MAX_TEXT = 4096
 
@@ -33,30 +33,30 @@ def texts_in(data: bytes) -> Iterator[tuple[str, str]]:
 
 
 def inflated_in(data: bytes) -> Iterator[bytes]:
-    """What zlib, gzip, zip and plain deflate data in these bytes inflate to, each up to a bound."""
-    for number, match in enumerate(_PACKED.finditer(data)):
-        if number > _MOST_PACKED:
-            return
+    """What zlib, gzip, zip and plain deflate data in these bytes inflate to, up to a bound."""
+    room = _MOST_INFLATED
+    for match in _PACKED.finditer(data):
         start, wbits = match.start(), zlib.MAX_WBITS | 32
         if match[0][:2] == b"PK":
             if len(data) < start + 30:
                 continue
             name, extra = struct.unpack_from("<HH", data, start + 26)
             start, wbits = start + 30 + name + extra, -zlib.MAX_WBITS
-        if len(plain := _inflated(data, start, wbits)) >= _LEAST:
+        if len(plain := _inflated(data, start, wbits, room)) >= _LEAST:
             yield plain
-    if len(plain := _inflated(data, 0, -zlib.MAX_WBITS)) >= _LEAST:
+            room -= len(plain)
+    if len(plain := _inflated(data, 0, -zlib.MAX_WBITS, room)) >= _LEAST:
         yield plain
 
 
-def _inflated(data: bytes, start: int, wbits: int) -> bytes:
+def _inflated(data: bytes, start: int, wbits: int, room: int) -> bytes:
     inflate = zlib.decompressobj(wbits=wbits)
     plain = b""
     try:
         for at in range(start, len(data), 1 << 16):
-            plain += inflate.decompress(data[at : at + (1 << 16)], _MOST_INFLATED - len(plain))
-            if inflate.eof or len(plain) >= _MOST_INFLATED:
+            if inflate.eof or len(plain) >= room:
                 break
+            plain += inflate.decompress(data[at : at + (1 << 16)], room - len(plain))
     except zlib.error:
         pass
     return plain

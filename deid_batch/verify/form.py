@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from deid_batch import dictionary
 from deid_batch.verify.elements import Reading, Seen
@@ -10,7 +10,7 @@ from deid_batch.verify.encoded import Encoded, have_same_bytes
 from deid_batch.verify.findings import Finding, Place, shown
 from deid_batch.verify.original import Original
 from deid_batch.verify.promises import CHANGED, FREE, KEPT, MOVED
-from deid_batch.verify.regions import form_of
+from deid_batch.verify.regions import Region, form_of
 from deid_batch.wire import PIXEL_DATA, tag_name
 
 PREAMBLE, FILE_META, TRAILING, SYNTAX, PIXELS, STRUCTURE = (
@@ -20,6 +20,8 @@ _ALLOWED_META = frozenset({0x00020000, 0x00020001, 0x00020002, 0x00020003, 0x000
 _TRAILING_PADDING = 0xFFFCFFFC
 _EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 _DATA_SET = "the data set"
+_ABOUT = 4096
+"""Bytes by which a group length may be out: what ends sequences, and empty ones, are no values. Letters are more."""
 
 
 def faults_of_form(read: Reading, output: Encoded, source: Reading, original: Encoded) -> Iterator[Finding]:
@@ -68,15 +70,23 @@ def _group_lengths(output: Encoded, syntax: str) -> Iterator[Finding]:
         if region.tag & 0xFFFF or region.tag >> 16 == 0xFFFE:
             continue
         value = output.body[region.start : region.stop]
-        siblings = [
-            it
-            for it in output.regions[number + 1 :]
-            if it.place[: len(region.place) - 1] == region.place[:-1]
-            and it.place[len(region.place) - 1][0] >> 16 == region.tag >> 16
-        ]
-        end = siblings[-1].stop if siblings else region.stop
-        if len(value) != 4 or abs(int.from_bytes(value, order) - (end - region.stop)) > 16:  # type: ignore[arg-type]
+        end = _end_of_group(output.regions, number)
+        if len(value) != 4 or abs(int.from_bytes(value, order) - (end - region.stop)) > _ABOUT:  # type: ignore[arg-type]
             yield Finding(shown(region.place), STRUCTURE, "a group length that is none")
+
+
+def _end_of_group(regions: Sequence[Region], number: int) -> int:
+    """Where the last element ends that follows a group length in its item and has its group."""
+    region = regions[number]
+    depth = len(region.place) - 1
+    end = region.stop
+    for at in range(number + 1, len(regions)):
+        following = regions[at]
+        step = following.place[depth : depth + 1]
+        if following.place[:depth] != region.place[:depth] or step[0][0] >> 16 != region.tag >> 16:
+            break
+        end = following.stop
+    return end
 
 
 def altered_pixels(

@@ -22,6 +22,7 @@ _SHORTEST_ID, _SHORTEST_PHONE = 5, 7
 _SHORTEST_RAW = 5
 """Letters or digits of what is looked for in bytes: shorter ones occur by chance."""
 _MOST_CACHED = 20_000
+_MOST_HITS = 10_000
 _PLAIN_CODECS = ("utf-8", "latin-1", "utf-16-le", "utf-16-be")
 ALL_KINDS = frozenset((PERSON, ID, BIRTH, ADDRESS, TELEPHONE, EMAIL, INSTITUTION))
 
@@ -257,10 +258,10 @@ class Matcher:
         return any(digits.endswith(phone) or phone in digits for phone in self._phones)
 
     def in_bytes(self, data: bytes) -> Iterator[tuple[int, Pattern]]:
-        """Where known strings stand in bytes, of which letters are in lower case; each at most a few times."""
+        """Where known strings stand in bytes, of which letters are in lower case; each up to a bound."""
         for pattern in self.patterns:
             position, times = data.find(pattern.needle), 0
-            while position >= 0 and times < 8:
+            while position >= 0 and times < _MOST_HITS:
                 if _stands_alone(data, position, pattern):
                     yield position, pattern
                     times += 1
