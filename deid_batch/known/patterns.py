@@ -69,7 +69,7 @@ def _holds_one(small: str, hints: tuple[str, ...]) -> bool:
 
 _BIRTH = re.compile(
     r"(?:\b(?:dob|d\.o\.b|born|birth(?: ?dat[eum]*)?|geb|geboren|geburtsdatum|n[ée]e?|date de naissance|nacid[oa]|"
-    r"nat[oa]|fecha de nacimiento|data di nascita)(?: (?:on|am|le|el|il))?|\*)[.: ]{0,3}$",
+    r"nat[oa]|fecha de nacimiento|data di nascita)\.?(?: (?:on|am|le|el|il))?|\*)[.: ]{0,3}$",
     re.IGNORECASE,
 )
 _BEFORE = 32
