@@ -55,14 +55,15 @@ def is_in_the_same_books(place: Place, undisturbed: Place) -> bool:
 
 
 def books(place: Place) -> dict[str, list[tuple[object, ...]]]:
-    """What a ledger holds, but for when, how fast and how often."""
+    """What a ledger holds, but for when, how fast and how often, and what has a key of its own in each."""
     ledger = sqlite3.connect(place.work / LEDGER_NAME)
     columns = [row[1] for row in ledger.execute("PRAGMA table_info(file)")]
-    lasting = ", ".join(f'"{column}"' for column in columns if column not in ("time_utc", "seconds", "run"))
+    passing = {"time_utc", "seconds", "run", "patient", "study", "person", "collected"}
+    lasting = ", ".join(f'"{column}"' for column in columns if column not in passing)
     queries = {
         "file": f"SELECT {lasting} FROM file ORDER BY path",
         "rule": "SELECT number, hits FROM rule ORDER BY number",
-        "state": "SELECT name, value FROM state WHERE name != 'run' ORDER BY name",
+        "state": "SELECT name, value FROM state WHERE name NOT IN ('run', 'group key', 'identity epoch') ORDER BY name",
     }
     held = {table: ledger.execute(query).fetchall() for table, query in queries.items()}
     ledger.close()
