@@ -37,7 +37,7 @@ def is_as_undisturbed(place: Place, undisturbed: Undisturbed) -> bool:
     digests = {f"./{name}": hashlib.sha256(contents).hexdigest() for name, contents in undisturbed.items()}
     assert tree(place.out) == undisturbed
     assert rows.keys() == {f"./{name}" for name in tree(place.source)}
-    assert {source: row["sha256_out"] for source, row in rows.items() if row["status"] == "written"} == digests
+    assert {row["output"]: row["sha256_out"] for row in rows.values() if row["status"] == "written"} == digests
     assert sorted(os.listdir(place.work)) == ["audit.csv", "ledger.sqlite", "lock"]
     assert set(os.listdir(place.folder)) <= {"config.json", "out", "out.deid", "dump"}
     return True
