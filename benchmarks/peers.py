@@ -19,6 +19,7 @@ from benchmarks.measure import ROOT
 
 OURS = ("j1", "j2")
 _LOOPS = str(Path(__file__).resolve().with_name("loops.py"))
+_FLOOR = str(Path(__file__).resolve().with_name("floor.py"))
 _TOP_LEVEL = (
     "PatientName", "PatientID", "PatientBirthDate", "ReferringPhysicianName", "InstanceCreationDate", "StudyDate",
     "SeriesDate", "AcquisitionDate", "ContentDate",
@@ -221,6 +222,13 @@ PEERS = {
         slow=True,
     ),
     "cp": Peer("cp -r", _tool("cp"), _copied, "copies bytes; plain writes"),
+    "floor": Peer(
+        "the floor",
+        lambda _: platform.python_version(),
+        lambda task: [sys.executable, "-I", "-S", _FLOOR, str(task.source), str(task.out)],
+        "what no atomic and durable copy can do without, one process: read, SHA-256, write, sync, rename, and nothing "
+        "else",
+    ),
     "cp-sync": Peer("cp -r, sync", _sync, _copied_and_synced, "copies bytes, then sync -f: all is on disk at the end"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -13,7 +14,9 @@ from deid_batch.config.problems import printable
 from deid_batch.config.settings import KEY_SETTINGS
 from deid_batch.ledger import Outcome
 from deid_batch.status import Status
-from deid_batch.verification import Verification, VerifyOptions
+
+if TYPE_CHECKING:  # which takes long to load
+    from deid_batch.verification import Verification, VerifyOptions
 
 
 def shown_summary(summary: Summary, options: Options, *, verbose: bool = False) -> Group:

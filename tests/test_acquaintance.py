@@ -15,7 +15,7 @@ from pydicom import dcmread
 
 from deid_batch import dicomfile
 from deid_batch.batch import Options, run_batch
-from deid_batch.config import load_config
+from deid_batch.config import load_config, read_config
 from deid_batch.known import Identity
 from deid_batch.plan import Job
 from deid_batch.pool import single_jobs
@@ -202,3 +202,51 @@ def test_what_is_remembered_of_the_last_file_changes_no_first_look(drawn: list[t
             form = IMPLICIT if is_implicit else EXPLICIT
             Path(path).write_bytes(file(number, *more, patient=letter + "4", form=form))
             assert dicomfile.probe(path, None, heads) == dicomfile.probe(path)
+
+
+PROBLEMS = {
+    ('"known.csv"', "person;Doe"): "knownIdentifiers: must be file:PATH, the path of a list from the config's folder",
+    ('"file:none.csv"', "person;Doe"): "knownIdentifiers: the list can't be read (No such file or directory)",
+    ('"file:known.csv"', "  \n"): "knownIdentifiers: the list has no rows",
+    ('"file:known.csv"', "kind;text\nperson;Doe\nname;Roe"): "knownIdentifiers: line 3: unknown kind; the kinds are",
+    ('"file:known.csv", "commonWords": "never"', "x"): "commonWords: input should be 'with-evidence' or 'always'",
+    ('"file:known.csv", "knownIdentifier": 1', "x"): "unknown key 'knownIdentifier', did you mean 'knownIdentifiers'?",
+}
+
+
+@pytest.mark.parametrize("said", PROBLEMS, ids=PROBLEMS.values())
+@pytest.mark.parametrize("rules", ['"dicomTagRules": []', '"rules": []'], ids=["native", "successor"])
+def test_what_is_wrong_with_a_list_is_told_with_the_configs_place(
+    said: tuple[str, str], rules: str, tmp_path: Path
+) -> None:
+    setting, listed = said
+    (tmp_path / "known.csv").write_text(listed)
+    (tmp_path / "cfg.json").write_text(f'{{{rules}, "knownIdentifiers": {setting}}}')
+    told = [line for line in read_config(str(tmp_path / "cfg.json")).lines if "warning" not in line]
+    assert any(PROBLEMS[said] in line and line.startswith("cfg.json:1:") for line in told)
+    assert not any("Roe" in line for line in told)
+
+
+def test_the_profile_cleans_what_no_table_names_and_moves_dates_in_text(tmp_path: Path) -> None:
+    label, code = text(0x00620005, "LO", "Müller lesion"), text(0x00080104, "LO", "Chest")
+    study = described("CT Hans on 20240312, follow-up")
+    config = '{"profile": "basic", "options": ["clean_descriptors", "retain_long_modified_dates"]}'
+    put(tmp_path, a=file(1, NAME, label, study, text(0x00080020, "DA", "20240312"), code))
+    made = dcmread(run(tmp_path, config) / "a")
+    assert made.SegmentLabel == "[DEID] lesion"
+    assert made.StudyDescription == f"CT [DEID] on {made.StudyDate}, follow-up"
+    assert made.CodeMeaning == "Chest"
+    assert "113105" in [item.CodeValue for item in made.DeidentificationMethodCodeSequence]
+
+
+def test_what_is_remembered_for_one_patient_is_not_used_for_the_next(tmp_path: Path) -> None:
+    names = [text(0x00100010, "PN", f"{'Anton Berta Cesar'.split()[it % 3]}er^X") for it in range(60)]
+    said = described("Antoner and Bertaer")
+    files = {
+        f"f{it:02}": file(it, names[it], said, patient=f"p{it // 20 * 3 + it % 3}", study=f"1.{it % 3 + 1}")
+        for it in range(60)
+    }
+    put(tmp_path, **files)
+    made = descriptions(run(tmp_path))
+    wanted = ["[DEID] and Bertaer", "Antoner and [DEID]", "Antoner and Bertaer"]
+    assert [made[name] for name in sorted(files)] == [wanted[number % 3] for number in range(60)]

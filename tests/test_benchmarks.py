@@ -16,7 +16,7 @@ import pytest
 from pydicom import dcmread
 
 from benchmarks import __main__ as suite
-from benchmarks import report, templates
+from benchmarks import floor, report, templates
 from benchmarks.corpora import CORPORA, lay
 from benchmarks.figures import Measured, Session, goals
 from benchmarks.loops import pydicom_loop
@@ -82,6 +82,19 @@ def test_items_vary_within_a_file_and_from_file_to_file(tmp_path: Path) -> None:
         for frame in dcmread(tree.folder / path).PerFrameFunctionalGroupsSequence
     ]
     assert len(set(uids)) == len(uids) == 6
+
+
+@pytest.mark.parametrize("can_sync_all", [True, False])
+def test_the_floor_copies_a_tree_and_leaves_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_sync_all: bool
+) -> None:
+    if not can_sync_all:
+        monkeypatch.setattr(floor, "_SYNCFS", None)
+    laid = lay(SMALL["encapsulated"], 20 / CORPORA["encapsulated"].files, tmp_path)
+    assert floor.copied(str(laid.folder), str(tmp_path / "out")) == 20
+    written = {path.relative_to(tmp_path / "out"): path.read_bytes() for path in (tmp_path / "out").rglob("*.*")}
+    assert written == {Path(path): (laid.folder / path).read_bytes() for path in laid.paths}
+    assert {path.name for path in tmp_path.iterdir()} == {laid.folder.name, "out"}
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from deid_batch.known import Identity, known
@@ -54,3 +56,76 @@ def test_the_token_tells_what_is_known_apart_and_depends_on_nothing_else() -> No
     assert len({known([one]).token, known([other]).token, known([one, other]).token, known([]).token}) == 4
     assert not known([])
     assert known([one])
+
+
+WRITTEN = {
+    # what is said of a patient, and texts in which it stands
+    "Иванов^Пётр": ["пациент ИВАНОВ Петр", "Иванов П."],
+    "Παπαδόπουλος^Γιώργος": ["ΠΑΠΑΔΟΠΟΥΛΟΣ, Γιωργος"],
+    "محمد^أحمد": ["المريض احمد محمد"],
+    "כהן^דוד": ["דוד כהן"],
+    "สมชาย^ใจดี": ["คุณสมชายใจดี"],
+    "Hong^Gildong=洪^吉洞=홍^길동": ["환자 홍길동님", "洪吉洞さん", "Hong Gil-dong"],
+    "Yamada^Tarou=山田^太郎=やまだ^たろう": ["ﾔﾏﾀﾞ ﾀﾛｳ", "患者山田太郎様", "ＹＡＭＡＤＡ"],
+    "Wang^XiaoDong=王^小东": ["王小东", "王小東"[:2] + "东"],
+    "Łukasiewicz^Jan": ["lukasiewicz"],
+    "Sørensen^Åse": ["SOERENSEN Ase"],
+    "Groß^Jürgen": ["GROSS, Juergen"],
+    "van der Berg^Anna-Maria": ["Anna Maria van der Berg", "Annamaria", "VanDerBerg"],
+    "O'Neill^Siobhán": ["ONEILL", "O Neill, Siobhan"],
+    "MacDonald^Fiona": ["Mac Donald"],
+}
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in WRITTEN.items() for text in texts])
+def test_names_are_found_in_every_script(name: str, text: str) -> None:
+    assert known([Identity("person", name)]).find(text)
+
+
+OTHERS = {
+    ("id", "0012-345"): (["12345", "0012345", "PID 12 345"], ["123456", "112345", "0.12345"]),
+    ("id", "AB-0123"): (["ab123", "AB 0123"], ["0123", "AB1234"]),
+    ("id", "1"): ([], ["1", "Series 1", "ID 1"]),
+    ("id", "4711"): (["4711", "ID 4711", "MRN: 4711"], ["TR 4711", "4711 ms"]),
+    ("day", "19500102"): (
+        ["2.1.50", "January 2nd, 1950", "2 janvier 1950", "1950-01-02", "01/02/1950"],
+        ["1950", "2.1.51"],
+    ),
+    ("place", "Radiology"): ([], ["Radiology", "interventional radiology"]),
+    ("place", "Nuclear Medicine"): ([], ["Nuclear Medicine"]),
+    ("place", "St. Elswhere Hospital"): (["St Elswhere Hospital", "ST-ELSWHERE HOSPITAL"], ["hospital"]),
+    ("place", "CT01"): ([], ["CT 01"]),
+    ("address", "Hauptstr. 12, 80331 Musterstadt"): (
+        ["Hauptstraße 12", "hauptstrasse 12", "80331 Musterstadt"],
+        ["12"],
+    ),
+    ("telephone", "+49 (89) 1234567"): (["089/1234567", "0049 89 123 45 67", "1234-567"], ["12345678", "234567"]),
+    ("email", "h.mueller@x.org"): (["H.Mueller@X.org"], ["x.org"]),
+    ("other", "Project Blue"): (["PROJECT-BLUE", "project blue"], ["project", "blue"]),
+    ("person", "Head^May"): (["May Head", "Mr. Head", "Head", "PT: May"], ["Head CT", "in May", "head and neck"]),
+    ("person", "Li^An"): (["Li, An", "Frau Li", "Li"], ["An MR", "Li-Ion"]),
+    ("person", "de la Cruz^Ana"): (["Ana de la Cruz", "Cruz"], ["imagen de la columna"]),
+}
+
+
+@pytest.mark.parametrize("said", OTHERS, ids=[f"{kind} {text}" for kind, text in OTHERS])
+def test_each_kind_is_found_in_its_forms_and_nothing_else_is(said: tuple[str, str]) -> None:
+    made = known([Identity(*said)])  # type: ignore[arg-type]
+    found, other = OTHERS[said]
+    assert [text for text in found if not made.find(text)] == []
+    assert [text for text in other if made.find(text)] == []
+
+
+def test_common_words_are_taken_everywhere_if_asked() -> None:
+    assert known([Identity("person", "Big^Ben")], always=True).find("Big Bore")
+
+
+@pytest.mark.parametrize("unit", ["a", "an ", "1 ", "1.", "Müller ", "山", "@", "Hauptstr. 1 ", "19500102 "])
+def test_time_is_linear_in_the_length_of_the_text(unit: str) -> None:
+    def seconds(size: int) -> float:
+        began = time.process_time()
+        PATIENT.find((unit * size)[:size])
+        return time.process_time() - began
+
+    seconds(1000)
+    assert seconds(160_000) < 40 * seconds(20_000) + 0.5

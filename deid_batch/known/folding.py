@@ -43,8 +43,14 @@ def fold(text: str) -> Folded:
 
 
 def letters_of(text: str) -> str:
-    """The letters and digits of a text as they are compared."""
-    return fold(text).letters
+    """The letters and digits of a text as they are compared, without the way back."""
+    if not text.isascii():
+        return _fold_any(text).letters
+    words = _ASCII_WORD.findall(text)
+    small = "".join(words).lower()
+    if _DIGRAPH.search(small) is None:
+        return small
+    return "".join([_DIGRAPH.sub(r"\1", word.lower()) for word in words])
 
 
 def plain(text: str) -> str:
@@ -66,7 +72,8 @@ def _fold_ascii(text: str) -> Folded:
         start, stop = match.span()
         word = match[0].lower()
         if "e" in word and _DIGRAPH.search(word):
-            kept = [at for at in range(len(word)) if at not in {it.end() - 1 for it in _DIGRAPH.finditer(word)}]
+            dropped = {it.end() - 1 for it in _DIGRAPH.finditer(word)}
+            kept = [at for at in range(len(word)) if at not in dropped]
             starts.extend(start + at for at in kept)
             stops.extend(start + at for at in kept[1:])
             stops.append(stop)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import ahocorasick
 
 from deid_batch.errors import BadValue
-from deid_batch.known.folding import Folded, fold, plain
+from deid_batch.known.folding import Folded, fold, letters_of, plain
 from deid_batch.known.identity import Identity, Kind, Span
 from deid_batch.known.variants import Form, forms_of, initials_of
 from deid_batch.known.words import common_words
@@ -82,7 +82,7 @@ class Known:
         if not self.token or not text:
             return []
         spans = [Span(it.start, it.stop, "day") for it in self._known_days(text)]
-        if self._automaton is not None:
+        if self._automaton is not None and next(self._automaton.iter(letters_of(text)), None) is not None:
             folded = fold(text)
             hits = list(_hits(self._automaton, folded, text))
             if hits:
@@ -151,8 +151,17 @@ def _hits(automaton: Any, folded: Folded, text: str) -> Iterator[_Hit]:
         start = last + 1 - entry.size
         if entry.is_suffix or letters[start].isdigit():
             start = _with_digits(folded, start, every=entry.is_suffix)
+        if letters[start].isdigit() and _is_part_of_number(text, folded.starts[start], folded.stops[last]):
+            continue
         if begins[start] and _is_whole(folded, text, last + 1 - entry.size, last, entry):
             yield _Hit(start, last + 1, entry)
+
+
+def _is_part_of_number(text: str, start: int, stop: int) -> bool:
+    """Whether a point or comma, and digits behind that, stand beside a number."""
+    before, behind = text[max(0, start - 2) : start], text[stop : stop + 2]
+    is_behind_point = before[-1:] in (".", ",") and before[:1].isdigit() and len(before) == 2
+    return is_behind_point or (behind[:1] in (".", ",") and behind[1:].isdigit())
 
 
 def _with_digits(folded: Folded, start: int, *, every: bool) -> int:

@@ -97,7 +97,8 @@ def _words(component: str) -> list[str]:
 def _of_parts(parts: list[list[str]]) -> Iterator[Form]:
     words = [word for part in parts for word in part]
     for word in words:
-        yield Form(word, "person", _is_short(word), is_particle=word in PARTICLES)
+        if len(word) > 1 or _is_alone(word):
+            yield Form(word, "person", _is_short(word), is_particle=word in PARTICLES)
     whole = [Form("".join(part), "person", gaps=_gaps(part)) for part in parts]
     for form in whole:
         if not _is_short(form.letters):

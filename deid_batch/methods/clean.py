@@ -9,8 +9,9 @@ from typing import Annotated, ClassVar, NamedTuple
 
 from annotated_types import Len
 
+from deid_batch.errors import BadValue
 from deid_batch.known.patterns import PATTERNS, Form, Pattern, find_forms
-from deid_batch.methods.base import Element, Instance, ValueMethod, inner_field, key_field
+from deid_batch.methods.base import Change, Element, Instance, ValueMethod, inner_field, key_field
 from deid_batch.methods.dateshift import DateShift
 from deid_batch.methods.refreshuid import new_uid
 from deid_batch.values import dates, text
@@ -51,6 +52,16 @@ class Clean(ValueMethod):
     def cache_token(self, instance: Instance) -> str | None:
         token = instance.known.token
         return f"{token} {instance.scope_uid(self.shift.date_shift_scope)}" if self.shift else token
+
+    def apply(self, value: bytes, element: Element) -> Change:
+        if element.vr in self.vrs:
+            try:
+                values = text.split(value, element.vr, element.charset)
+            except BadValue as error:
+                return self.give_up(element, error.detail)
+            cleaned = [self.treat(one, element, 0) for one in values]
+            return Change(value) if cleaned == values else self.joined(cleaned, element, 0)
+        return super().apply(value, element)
 
     def treat(self, value: str, element: Element, number: int) -> str:
         if element.vr != "PN":

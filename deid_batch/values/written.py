@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 _MONTHS = (
@@ -36,6 +37,10 @@ _FORMS = re.compile(
     r"(?P<y5>\d{4})(?![\d]|\.\d)",
     re.IGNORECASE,
 )
+_DIGITS = re.compile("[0-9]+")
+_WORD_BEFORE = re.compile(r"([^\W\d_]{3,12})\.?[ ._-]{0,3}$")
+_LONGEST_NAME = 16
+_NAMES = tuple(_NUMBER_OF)
 _YEARS = range(1850, 2100)
 _PIVOT = 40
 """Years of two digits below this may be of this century as well."""
@@ -91,12 +96,35 @@ class Written(NamedTuple):
         return [*((*match.span(f"{part}{form}"), part) for part in "ymd"), *ordinal]
 
 
-def find_dates(text: str) -> Iterator[Written]:
-    """The dates in a text, in their order."""
-    for match in _FORMS.finditer(text):
+@lru_cache(maxsize=16)
+def find_dates(text: str) -> tuple[Written, ...]:
+    """The dates in a text, in their order. What is asked for by two in turn is found once."""
+    return tuple(_dates_in(text))
+
+
+def _dates_in(text: str) -> Iterator[Written]:
+    stop = 0
+    for digits in _DIGITS.finditer(text):
+        if digits.start() < stop:
+            continue
+        match = _FORMS.match(text, digits.start()) or _month_first(text, digits.start(), stop)
+        if match is None:
+            continue
         found = dict(_readings(match))
         if found:
-            yield Written(match.start(), match.end(), tuple(found.values()), match, tuple(found))
+            stop = match.end()
+            yield Written(match.start(), stop, tuple(found.values()), match, tuple(found))
+
+
+def _month_first(text: str, start: int, after: int) -> re.Match[str] | None:
+    """The date whose month's name stands before the number at `start`, and not before `after`."""
+    first = max(after, start - _LONGEST_NAME)
+    if not text[first:start].rstrip(" ._-").casefold().endswith(_NAMES):
+        return None
+    word = _WORD_BEFORE.search(text[first:start])
+    if word is None:
+        return None
+    return _FORMS.match(text, first + word.start(1))
 
 
 def _readings(match: re.Match[str]) -> Iterator[tuple[str, date]]:
