@@ -125,6 +125,7 @@ def run_batch(config: Config, options: Options, progress: Progress) -> Summary:
             workspace.prepare_work(work, options.out, overwrite=options.overwrite)
             stack.enter_context(workspace.locked(work))
             workspace.remove_setting_files(work)
+            workspace.remove_folders_of_checks(work)
         ledger = Ledger(os.path.join(work, workspace.LEDGER_NAME))
         stack.callback(ledger.close)
         summary = Summary()

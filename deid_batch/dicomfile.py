@@ -27,7 +27,7 @@ from deid_batch.frames import Tail, Touch
 from deid_batch.identity import IDENTITY, instance_of, read_instance
 from deid_batch.known import Identity, Known
 from deid_batch.known.collect import SEARCHED_VRS, WANTED, identities_of, skim
-from deid_batch.known.heads import Heads
+from deid_batch.known.heads import Alike, Heads
 from deid_batch.methods import Instance
 from deid_batch.rules import RuleSet
 from deid_batch.sinks import MemorySink, Sink, Source
@@ -129,25 +129,26 @@ class _Memory:
         return len(block)
 
 
-def alike() -> Heads:
+def alike() -> Alike:
     """What consecutive probes remember of how files are built; a matter of speed alone."""
-    return Heads(WANTED | IDENTITY, SEARCHED_VRS)
+    return Alike(WANTED | IDENTITY, SEARCHED_VRS)
 
 
-def probe(path: str | bytes, rules: RuleSet | None = None, heads: Heads | None = None) -> Probed:
+def probe(path: str | bytes, rules: RuleSet | None = None, alike: Alike | None = None) -> Probed:
     """A first look at a file, also at the values by which lists of `rules` are looked up.
 
     Raises Skipped for what is no DICOM instance, Unreadable for what can't be read.
     """
     with _File(path) as file:
-        return _probed(file, rules, heads)
+        return _probed(file, rules, alike)
 
 
-def _probed(file: Source, rules: RuleSet | None, heads: Heads | None = None) -> Probed:
+def _probed(file: Source, rules: RuleSet | None, alike: Alike | None = None) -> Probed:
     origins = rules.origins if rules else frozenset()
     try:
         source, meta = _opened(file, _PROBE_WINDOW)
-        if heads is not None and not origins and (probed := _like_the_last(source, meta, heads, rules)):
+        heads = alike.of(meta.sop_class_uid) if alike is not None and not origins else None
+        if heads is not None and (probed := _like_the_last(source, meta, heads, rules)):
             return probed
         instance, values, encoding = _identified(source, meta, _PROBE_WINDOW, also=origins)
     except OddEncoding as odd:

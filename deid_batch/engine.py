@@ -21,8 +21,8 @@ from deid_batch.methods.base import Place
 from deid_batch.methods.refreshuid import new_uid
 from deid_batch.plans import FIXED, LONG_FORM, PLAIN_FORM, PRIVATE, SHORT_FORM, SPECIAL, TEXT, Ground, Plan, Plans
 from deid_batch.replay import Outline, Tally, Treated
-from deid_batch.rules import RuleSet, Variant
-from deid_batch.values import uids
+from deid_batch.rules import Decision, RuleSet, Variant
+from deid_batch.values import text, uids
 from deid_batch.values.text import find_control, has_foreign_bytes
 from deid_batch.wire import (
     IMPLICIT_LITTLE,
@@ -276,8 +276,8 @@ class Walk:
         run, kept, last_tag = pos, 0, frame.last_tag
         while pos < end or frame.delimited:
             if end - pos < 8:
-                if not frame.depth and not self._partial:
-                    out.append(data[run:pos])  # fewer bytes than a header has, behind the data set
+                if not frame.depth and not self._partial and not data[pos:end].strip(b"\0"):
+                    out.append(data[run:pos])  # a few zeros behind the data set
                     run = pos = end
                     break
                 raise self._cut_off(data, end, pos + 8, "a data element")
@@ -474,7 +474,7 @@ class Walk:
         is_text = vr in TEXT_VRS
         if plan.is_swallowing(value, 0, len(value)):
             raise _swallowing(plan.tag)
-        if decision is None:
+        if decision is None or (plan.tag == CHARSET and self._stays_readable(value, decision)):
             self._kept += 1
             return None
         method = decision.method
@@ -494,6 +494,10 @@ class Walk:
         if change.value is None:
             return b""
         return None if change.value == value else self._written(plan, change.value, frame)
+
+    def _stays_readable(self, value: bytes, decision: Decision) -> bool:
+        """Whether defined terms of Specific Character Set are met by a rule that only means all of its VR."""
+        return self._compiled.rules.is_by_vr(decision.rule) and text.is_charset(value)
 
     def _change(self, value: bytes, plan: Plan, frame: Frame) -> Change:
         """The method's answer, remembered for as long as it may hold for other elements too."""

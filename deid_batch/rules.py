@@ -30,8 +30,7 @@ from deid_batch.wire import TEXT_VRS, Made
 if TYPE_CHECKING:
     from deid_batch.profiles.profile import Profile
 
-SPECIFIC_CHARACTER_SET = 0x00080005
-STRUCTURAL = frozenset({SPECIFIC_CHARACTER_SET, 0x00080016, 0x00080018})
+STRUCTURAL = frozenset({0x00080005, 0x00080016, 0x00080018})
 """Specific Character Set, SOP Class UID and SOP Instance UID: a config's `default` leaves them alone."""
 
 
@@ -156,6 +155,10 @@ class RuleSet:
         """Whether a decision may depend on the enclosing sequences."""
         return any(isinstance(rule.selector, AtPath) for rule in self.rules)
 
+    def is_by_vr(self, number: int) -> bool:
+        """Whether a rule takes all elements of a VR, none by its tag."""
+        return number < len(self.rules) and isinstance(last_of(self.rules[number].selector), VRIs)
+
     def path_inside(self, path: tuple[int, ...], tag: int) -> tuple[int, ...]:
         """What a decision may look at of the path to the items of the sequence `tag`, which lies at `path`."""
         if self.looks_at_paths:
@@ -201,8 +204,6 @@ def origin_of(lookup: Lookup, values: Mapping[int, Values]) -> str:
 def is_exempt(tag: int, rule: Rule) -> bool:
     """Whether a rule for many passes by: what a data set can't be read without, and creators that stay."""
     if rule.is_default and tag in STRUCTURAL:
-        return True
-    if tag == SPECIFIC_CHARACTER_SET and isinstance(last_of(rule.selector), VRIs):
         return True
     sweeping = isinstance(rule.selector, (AnyPrivate, Anything))
     would_change_it = not rule.method.erases and rule.method.name != "keep"

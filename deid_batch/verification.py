@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from datetime import UTC, datetime
 
 from deid_batch import workspace
 from deid_batch.audit import shown_path, write_table
-from deid_batch.batch import config_mark, first_day, source_mark
+from deid_batch.batch import config_mark, first_day, machine_heeded, source_mark
 from deid_batch.config import Config
 from deid_batch.errors import SourceError, StoppedEarly, UsageError
 from deid_batch.fileset import NAME as DICOMDIR
@@ -68,11 +67,11 @@ def verify(config: Config, options: VerifyOptions, progress: Progress) -> Verifi
     workspace.check_report(options.report, options.source, options.out, COLUMNS)
     if not os.path.isdir(options.out):
         raise UsageError("OUT does not exist")
-    with ExitStack() as stack:
+    with machine_heeded(), ExitStack() as stack:
         has_ledger = os.path.exists(os.path.join(options.work, workspace.LEDGER_NAME))
         _make_work(options.work)
         stack.enter_context(workspace.locked(options.work))
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="verify-", dir=options.work))
+        folder = stack.enter_context(workspace.folder_of_check(options.work))
         facts = Facts(os.path.join(folder, "facts.sqlite"))
         stack.callback(facts.close)
         rules = _expect_by_ledger(config, options, facts) if has_ledger else _expect_by_names(config, options, facts)

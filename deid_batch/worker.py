@@ -174,7 +174,7 @@ class Worker:
         self._checker = _checker(setting)
         self._all_copies = names.may_merge(setting.rules)
         self._hasher = Hasher()
-        self._heads = dicomfile.alike()
+        self._alike = dicomfile.alike()
         self._number = 0
         self._prefix = secrets.token_hex(8).encode()
 
@@ -186,7 +186,7 @@ class Worker:
             began = time.monotonic()
             try:
                 with self._timed():
-                    found = dicomfile.probe(self._setting.file(path), self._setting.rules, self._heads)
+                    found = dicomfile.probe(self._setting.file(path), self._setting.rules, self._alike)
                 groups = groups_of(found.instance, self._setting.group_key)
                 person = person_of(found.instance.patient.partition("\0")[2], self._setting.group_key)
                 if self._setting.forgotten & {groups.patient, person}:

@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 import socket
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -17,6 +18,7 @@ from deid_batch.errors import SourceError, StoppedEarly, UsageError
 LEDGER_NAME = "ledger.sqlite"
 _LOCK_NAME = "lock"
 _SETTING = "setting-"
+_CHECK = "verify-"
 INTENDED = b"names-"
 """What files in an area for temporary files begin with that hold names of outputs, each ended by NUL."""
 _RETIRED = "retired-"
@@ -180,6 +182,24 @@ def remove_setting_files(work: str) -> None:
     for name in os.listdir(work):
         if name.startswith(_SETTING):
             os.unlink(os.path.join(work, name))
+
+
+@contextmanager
+def folder_of_check(work: str) -> Iterator[str]:
+    """A folder of mode 0700 in the work directory for what a leak check knows; gone at the end.
+
+    What checks that were killed have left goes first.
+    """
+    remove_folders_of_checks(work)
+    with tempfile.TemporaryDirectory(prefix=_CHECK, dir=work) as folder:
+        yield folder
+
+
+def remove_folders_of_checks(work: str) -> None:
+    """Take away what leak checks that were killed have left."""
+    for name in os.listdir(work):
+        if name.startswith(_CHECK):
+            _remove_tree(os.path.join(work, name))
 
 
 def folds_names(area: str) -> bool:

@@ -341,7 +341,7 @@ def bodies(draw: st.DrawFn, form: Form, syntax: str, group_lengths: bool) -> byt
         found += [Element(group << 16, "UL", bytes(4)) for group in groups if draw(st.booleans())]
         found += [Element(0xFFFCFFFC, "OB", bytes(6))] * draw(st.integers(0, 1))
     body = encode(sorted(found, key=lambda element: element.tag), form)
-    return body + draw(st.sampled_from((b"", b"\0" * 3, b"\0" * 40, b"junk"))) if group_lengths else body
+    return body + draw(st.sampled_from((b"", b"\0" * 3, b"\0" * 40))) if group_lengths else body
 
 
 class Generated(NamedTuple):

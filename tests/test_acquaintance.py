@@ -17,6 +17,7 @@ from deid_batch import dicomfile
 from deid_batch.batch import Options, run_batch
 from deid_batch.config import load_config, read_config
 from deid_batch.known import Identity
+from deid_batch.ledger import Ledger
 from deid_batch.plan import Job
 from deid_batch.pool import single_jobs
 from deid_batch.progress import Progress
@@ -250,3 +251,23 @@ def test_what_is_remembered_for_one_patient_is_not_used_for_the_next(tmp_path: P
     made = descriptions(run(tmp_path))
     wanted = ["[DEID] and Bertaer", "Antoner and [DEID]", "Antoner and Bertaer"]
     assert [made[name] for name in sorted(files)] == [wanted[number % 3] for number in range(60)]
+
+
+def test_what_is_forgotten_leaves_no_bytes_in_the_ledger_or_beside_it(tmp_path: Path) -> None:
+    ledger = Ledger(str(tmp_path / "ledger"))
+    said = [("a" * 16, "person", f"Kowalski^{number}") for number in range(500)]
+    ledger.probed([], said=said)
+    ledger.remember({"state": b"which brings all to the file itself"})
+    assert left_in(tmp_path, b"Kowalski")
+    assert ledger.known_in(["a" * 16]) == sorted(said)
+    ledger.forget_identity()
+    assert left_in(tmp_path, b"Kowalski") == []
+    assert ledger.known_in(["a" * 16]) == []
+    ledger.close()
+
+
+def test_names_in_items_are_read_in_the_character_set_of_their_item(tmp_path: Path) -> None:
+    latin = Item((text(0x00080005, "CS", "ISO_IR 100"), Element(0x0040A123, "PN", "Müller^Eva ".encode("latin-1"))))
+    path = tmp_path / "file"
+    path.write_bytes(file(1, Element(0x00081110, "SQ", (latin,))))
+    assert Identity("person", "Müller^Eva") in dicomfile.probe(str(path)).said

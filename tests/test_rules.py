@@ -41,8 +41,6 @@ def deciding(rules: RuleSet, tag: int, vr: str, creator: str | None = None) -> i
         ([TagIn(0x00090000, 0xFFFF0000)], PRIVATE, "LO", 0),
         ([TagIs(PRIVATE)], PRIVATE, "UN", 0),
         ([VRIs("SQ")], 0x00400275, "SQ", 0),
-        ([VRIs("CS"), TagIs(0x00080005)], 0x00080005, "CS", 1),
-        ([TagIn(0x00080000, 0xFFFF0000)], 0x00080005, "CS", 0),
     ],
 )
 def test_the_first_rule_that_matches_decides(selectors: list[Selector], tag: int, vr: str, rule: int) -> None:
@@ -59,7 +57,6 @@ def test_the_first_rule_that_matches_decides(selectors: list[Selector], tag: int
         (TagIn(0x00100000, 0xFFFF0000), 0x00110010, "LO"),
         (VRIs("PN"), PRIVATE, "LO"),
         (VRIs("UN"), PATIENT_ID, "LO"),
-        (VRIs("CS"), 0x00080005, "CS"),
     ],
 )
 def test_an_element_that_no_rule_matches_is_not_decided(selector: Selector, tag: int, vr: str) -> None:

@@ -316,3 +316,22 @@ def test_kept_text_may_hold_the_control_characters_of_text_and_no_others(byte: i
     data = part10(encode(with_identity(Element(COMMENTS, "LT", b"a%cb" % byte))))
     allowed = byte in b"\t\n\f\r\x1b"
     assert failure(data, NAMES) == ("" if allowed else "lying-length")
+
+
+@every_form
+@pytest.mark.parametrize(
+    ("charset", "left"), [(b"ISO_IR 100", b"ISO_IR 100"), (b"\\ISO 2022 IR 87 ", None), (b"SMITH", b"")]
+)
+def test_a_rule_for_a_vr_leaves_defined_terms_of_specific_character_set(
+    charset: bytes, left: bytes | None, form: Form
+) -> None:
+    elements = with_identity(Element(CHARSET, "CS", charset), NAME)
+    expected = with_identity(Element(CHARSET, "CS", charset if left is None else left), NAME)
+    assert deidentified(elements, by_vr(CS='"redact", "redactLeaves": "empty"'), form) == encode(expected, form)
+
+
+def test_a_rule_that_names_specific_character_set_changes_it() -> None:
+    rules = rule_set('{"dicomTagRules": [{"tag": {"value": "(0008,0005)"}, "method": "remove"}]}')
+    assert deidentified(with_identity(Element(CHARSET, "CS", b"ISO_IR 100"), NAME), rules) == encode(
+        with_identity(NAME)
+    )

@@ -291,6 +291,24 @@ def test_a_file_that_can_t_be_read_is_a_finding(patient: Place) -> None:
     assert ("./CT/IM1", "unreadable") in found(patient)
 
 
+def test_a_ledger_that_is_none(patient: Place) -> None:
+    made(patient)
+    (patient.work / "ledger.sqlite").write_bytes(b"no ledger" * 1000)
+    code, said = verified(patient)
+    assert code == 5
+    assert "the ledger can't be used" in said
+
+
+@pytest.mark.parametrize("command", ["run", "verify"])
+def test_what_a_killed_check_knew_is_taken_away(command: str, patient: Place) -> None:
+    made(patient)
+    left = patient.work / "verify-xyz"
+    left.mkdir()
+    (left / "facts.sqlite").write_text("Okonkwo")
+    assert (patient.run_here().returncode if command == "run" else verified(patient)[0]) == 0
+    assert not left.exists()
+
+
 # ---- run --verify ----
 
 RULE = {"tag": {"keyword": "ContentDescription"}, "method": "substitute", "replaceWith": "an Okonkwo sign, 4711-0815"}

@@ -15,6 +15,24 @@ from deid_batch.wire import PIXEL_DATA, UNDEFINED, Encoding, end_of_value, read_
 
 _MOST_ELEMENTS = 1000
 _LONGEST_PAUSE = 32
+_MOST_CLASSES = 64
+
+
+class Alike:
+    """What is known of files of each SOP Class."""
+
+    def __init__(self, wanted: frozenset[int], searched: frozenset[bytes]) -> None:
+        self._common = wanted, searched
+        self._heads: dict[str, Heads] = {}
+
+    def of(self, sop_class_uid: str) -> Heads:
+        """What is known of files of this one."""
+        heads = self._heads.get(sop_class_uid)
+        if heads is None:
+            if len(self._heads) >= _MOST_CLASSES:
+                self._heads.clear()
+            heads = self._heads[sop_class_uid] = Heads(*self._common)
+        return heads
 
 
 class _Seen(NamedTuple):
@@ -87,15 +105,20 @@ class Heads:
         try:
             seen = list(self._elements(data, start, encoding))
         except FileError:
+            self._rest()
             return
         keys = [it.head[: 6 if encoding.explicit else 4] for it in seen]
         if encoding is self._encoding and keys == [it.head[: len(keys[0])] for it in self._seen]:
             pairs = zip(seen, self._seen, strict=True)
             seen = [it._replace(varies=last.varies or it.head != last.head) for it, last in pairs]
         else:
-            self._pause, self._next_pause = self._next_pause, min(2 * self._next_pause + 1, _LONGEST_PAUSE)
+            self._rest()
         self._encoding, self._seen = encoding, seen
         self._steps = list(self._steps_of(seen, encoding))
+
+    def _rest(self) -> None:
+        """Learn nothing for a while, where that was in vain before."""
+        self._pause, self._next_pause = self._next_pause, min(2 * self._next_pause + 1, _LONGEST_PAUSE)
 
     def _elements(self, data: bytes, pos: int, encoding: Encoding) -> Iterator[_Seen]:
         """The elements before Pixel Data; FileError where there is none at hand."""

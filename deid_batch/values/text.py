@@ -64,6 +64,14 @@ def encodings_of(charset: bytes) -> tuple[str, ...]:
         return tuple(convert_encodings(terms if len(terms) > 1 else terms[0]))
 
 
+def is_charset(charset: bytes) -> bool:
+    """Whether all terms of a value of Specific Character Set are defined. (PS3.3 C.12.1.1.2)"""
+    try:
+        return bool(encodings_of(charset))
+    except BadValue:
+        return False
+
+
 def decode(raw: bytes, vr: str, charset: bytes) -> str:
     """The text of a value, padding included; bytes that the character set has no letter for raise BadValue."""
     if raw.isascii() and b"\x1b" not in raw:

@@ -20,7 +20,7 @@ from deid_batch.verify.elements import Reading, Seen, elements, reading
 from deid_batch.verify.encoded import Encoded, encoded
 from deid_batch.verify.findings import Finding, Place, shown
 from deid_batch.verify.form import STRUCTURE, altered_pixels, faults_of_form, foreign_padding
-from deid_batch.verify.identity import DATE, UID, UNCHANGED, Identity, days_of, kind_of
+from deid_batch.verify.identity import DATE, ID, UID, UNCHANGED, Identity, days_of, kind_of
 from deid_batch.verify.marks import false_marks
 from deid_batch.verify.matcher import ALL_KINDS, Matcher
 from deid_batch.verify.moved import Moves, Shift, moves_of
@@ -32,6 +32,7 @@ from deid_batch.wire import PIXEL_DATA
 
 UNREADABLE = "unreadable"
 _NUMBERS = frozenset("DS IS TM DA DT AS UI".split())
+_QUANTITIES = _NUMBERS - {"UI"}
 _ERASERS = frozenset({
     "remove", "redact", "substitute", "cryptohash", "encrypt", "refreshUID", "pseudonym", "dummy",
 })  # fmt: skip
@@ -136,11 +137,11 @@ class Checker:
                 *check.in_elements(),
                 *check.in_bytes(),
                 *check.in_pixels(),
-                *check.in_name(name),
             ]
             findings += faults_of_form(after, ours, before, theirs)
             findings += altered_pixels(original, theirs, found, ours)
         findings += false_marks(original, found, self._promises.rules, findings)
+        findings += check.in_name(name)
         pairs = tuple(_uid_pairs(original, found))
         instance = original.value(0x00080018), after.element(0x00080018)
         return Outcome(tuple(dict.fromkeys(findings)), pairs, moves.shifts, instance)
@@ -323,6 +324,8 @@ class _Check:
             seen = Seen(place, region.tag, region.vr, region.creator, (), b"")
         elif (kind in (UID, DATE) and seen.is_text) or (seen.place, UID) in self._told:
             return  # its values were looked at one by one
+        elif kind == ID and seen.vr in _QUANTITIES:
+            return  # a number, or a day, that happens to have these digits
         promise = self._promises.of(seen, self._original.variant)
         if (place, kind) not in self._told and kind in self._kinds(seen, promise):
             self._told.add((place, kind))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from dataclasses import dataclass, field
@@ -74,8 +75,10 @@ class Examiner:
                 if pair.digest and _digest(output) != pair.digest:
                     changed = Finding("the file", DIGEST, "is not what the run wrote")
                     outcome = outcome._replace(findings=(*outcome.findings, changed))
-            except (OSError, MemoryError) as error:
-                outcome = unreadable(type(error).__name__)
+            except OSError as error:
+                outcome = unreadable(f"it or its original can't be read ({os.strerror(error.errno or errno.EIO)})")
+            except MemoryError:
+                outcome = unreadable("memory ran out")
             except Exception as error:
                 outcome = unreadable(f"a defect of this tool ({type(error).__name__})")
             compared.outcomes.append((name, outcome))
