@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import mmap
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 
@@ -37,13 +36,13 @@ class Hasher:
         return self._thread.submit(self._take, batch)
 
     def buffer(self) -> memoryview:
-        """A buffer that nobody uses, at the beginning of a page; waits for one where all are in use."""
+        """A buffer that nobody uses; waits for one where all are in use."""
         try:
             return self._free.get_nowait()
         except Empty:
             if self._made < _BUFFERS:
                 self._made += 1
-                return memoryview(mmap.mmap(-1, BUFFER))
+                return memoryview(bytearray(BUFFER))
         self.flush()
         return self._free.get()
 

@@ -14,7 +14,8 @@ from deid_batch.names import keyed_digits
 from deid_batch.rules import RuleSet
 from deid_batch.values.written import find_dates
 
-_ENDING = re.compile(rb"\.[A-Za-z][A-Za-z0-9]{0,4}")
+_ENDING = re.compile(rb"\.(dcm|dicom|dic|ima|img|acr|gz|zip|bin|dat|raw|txt)", re.IGNORECASE)
+"""Endings that tell nothing but a format."""
 _UID = re.compile(rb"(?<![0-9A-Za-z.])[0-2](\.(0|[1-9][0-9]*)){5,}(?![0-9])")
 """What is written as a UID, with as many components as no version of anything has."""
 _YEAR = re.compile(r"[0-9]{4}")
@@ -44,15 +45,19 @@ class Mirror:
     def telling(self) -> Iterator[bytes]:
         """Paths whose last part tells who somebody is, by what is known of any file there or below."""
         way: list[_Folder] = []
+        last = None
         for path, patient, study in self._ledger.grouped():
             groups = (patient, study)
-            way = _way_to(path, way)
-            for folder in way:
+            place = (os.path.dirname(path), groups)
+            if place != last:
+                way = _way_to(place[0], way)
+            for folder in way if place != last else ():
                 if not folder.tells and groups not in folder.looked_for:
                     folder.looked_for.add(groups)
                     folder.tells = self._tells(os.path.basename(folder.path), groups)
                     if folder.tells:
                         yield folder.path
+            last = place
             if self._tells(os.path.basename(path), groups):
                 yield path
 
@@ -60,10 +65,8 @@ class Mirror:
         if not self._keeps_uids and _UID.search(part):
             return True
         known = self._known_in(groups)
-        for text in _readings(part):
-            if (known and known.find(text)) or (not self._keeps_days and _names_a_day(text)):
-                return True
-        return False
+        text = _text_of(part)
+        return bool(known and known.find(text)) or (not self._keeps_days and _names_a_day(text))
 
     def _known_in(self, groups: tuple[str, str]) -> Known:
         found = self._known.get(groups)
@@ -120,10 +123,10 @@ def _names_a_day(text: str) -> bool:
     return any(_YEAR.search(text, written.start, written.stop) for written in find_dates(text))
 
 
-def _way_to(path: bytes, way: list[_Folder]) -> list[_Folder]:
-    """The folders on the way to a file, those of the last way among them."""
+def _way_to(inmost: bytes, way: list[_Folder]) -> list[_Folder]:
+    """A folder and those it lies in, those of the last way among them."""
     before = {folder.path: folder for folder in way}
-    return [before.get(folder) or _Folder(folder) for folder in _above(os.path.dirname(path)) if folder]
+    return [before.get(folder) or _Folder(folder) for folder in _above(inmost) if folder]
 
 
 def _above(folder: bytes) -> list[bytes]:
@@ -135,13 +138,12 @@ def _above(folder: bytes) -> list[bytes]:
     return found[::-1]
 
 
-def _readings(part: bytes) -> Iterator[str]:
-    """A part of a path as text, in UTF-8 or, if it is none, in Latin-1; and without its ending."""
+def _text_of(part: bytes) -> str:
+    """A part of a path as text, in UTF-8 or, if it is none, in Latin-1, without an ending that tells nothing."""
+    stem, ending = os.path.splitext(part)
+    if not _ENDING.fullmatch(ending):
+        stem = part
     try:
-        text = part.decode()
+        return stem.decode()
     except UnicodeDecodeError:
-        text = part.decode("latin-1")
-    yield text
-    stem = os.path.splitext(text)[0]
-    if stem != text:
-        yield stem
+        return stem.decode("latin-1")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import os
 import zlib
@@ -14,10 +12,6 @@ from deid_batch.digests import Hasher
 from deid_batch.errors import FileError, OutputError
 
 _BLOCK = 512 << 10
-_PAGE = 4096
-_LEAST_DIRECT = 8 << 20
-"""A value of so many bytes is written past the page cache: the memory for it takes longer than the disk."""
-_DIRECT: int = getattr(os, "O_DIRECT", 0)
 Bytes = bytes | memoryview
 
 
@@ -90,8 +84,6 @@ class FileSink(Sink):
     def __init__(self, descriptor: int, hasher: Hasher) -> None:
         self._descriptor = descriptor
         self._hasher = hasher
-        self._flags = 0
-        self._may_be_direct = bool(_DIRECT)
         self.written = 0
         super().__init__()
 
@@ -100,13 +92,10 @@ class FileSink(Sink):
         if self._deflate:
             super().splice(source, start, stop)
             return
-        is_long = stop - start >= _LEAST_DIRECT
         while start < stop:
             buffer = self._hasher.buffer()
-            most = -self.written % _PAGE if is_long and self.written % _PAGE else len(buffer)
             try:
-                count = _filled(buffer[: min(most, stop - start)], source, start)
-                self._set_direct(wanted=is_long and count == len(buffer))
+                count = _filled(buffer[: stop - start], source, start)
                 self.put(buffer[:count])
             except BaseException:
                 self._hasher.give_back(buffer)
@@ -114,17 +103,6 @@ class FileSink(Sink):
             self._hasher.add(self.digest, buffer[:count], buffer)
             self.written += count
             start += count
-        self._set_direct(wanted=False)
-
-    def _set_direct(self, *, wanted: bool) -> None:
-        """Write past the page cache, where the system can: whole pages from whole pages only."""
-        flags = _DIRECT if wanted and self._may_be_direct else 0
-        if flags != self._flags:
-            try:
-                fcntl.fcntl(self._descriptor, fcntl.F_SETFL, flags)
-                self._flags = flags
-            except OSError:
-                self._may_be_direct = False
 
     def _put(self, data: Bytes) -> None:
         self.put(data)
@@ -133,17 +111,13 @@ class FileSink(Sink):
 
     def put(self, data: Bytes) -> None:
         view = memoryview(data)
-        while view:
-            try:
+        try:
+            while view:
                 view = view[os.write(self._descriptor, view) :]
-            except OSError as error:
-                if error.errno != errno.EINVAL or not self._flags:
-                    raise OutputError(error.errno, os.strerror(error.errno or 0)) from None
-                self._set_direct(wanted=False)  # this file system takes other portions
-                self._may_be_direct = False
+        except OSError as error:
+            raise OutputError(error.errno, os.strerror(error.errno or 0)) from None
 
     def clear(self) -> None:
-        self._set_direct(wanted=False)
         if self.written:
             os.ftruncate(self._descriptor, 0)
             os.lseek(self._descriptor, 0, os.SEEK_SET)

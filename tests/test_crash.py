@@ -37,7 +37,7 @@ def is_as_undisturbed(place: Place, undisturbed: Undisturbed) -> bool:
     digests = {f"./{name}": hashlib.sha256(contents).hexdigest() for name, contents in undisturbed.items()}
     assert tree(place.out) == undisturbed
     assert rows.keys() == {f"./{name}" for name in tree(place.source)}
-    assert {source: row["sha256_out"] for source, row in rows.items() if row["status"] == "written"} == digests
+    assert {row["output"]: row["sha256_out"] for row in rows.values() if row["status"] == "written"} == digests
     assert sorted(os.listdir(place.work)) == ["audit.csv", "ledger.sqlite", "lock"]
     assert set(os.listdir(place.folder)) <= {"config.json", "out", "out.deid", "dump"}
     return True
@@ -55,14 +55,15 @@ def is_in_the_same_books(place: Place, undisturbed: Place) -> bool:
 
 
 def books(place: Place) -> dict[str, list[tuple[object, ...]]]:
-    """What a ledger holds, but for when, how fast and how often."""
+    """What a ledger holds, but for when, how fast and how often, and what has a key of its own in each."""
     ledger = sqlite3.connect(place.work / LEDGER_NAME)
     columns = [row[1] for row in ledger.execute("PRAGMA table_info(file)")]
-    lasting = ", ".join(f'"{column}"' for column in columns if column not in ("time_utc", "seconds", "run"))
+    passing = {"time_utc", "seconds", "run", "patient", "study", "person", "collected"}
+    lasting = ", ".join(f'"{column}"' for column in columns if column not in passing)
     queries = {
         "file": f"SELECT {lasting} FROM file ORDER BY path",
         "rule": "SELECT number, hits FROM rule ORDER BY number",
-        "state": "SELECT name, value FROM state WHERE name != 'run' ORDER BY name",
+        "state": "SELECT name, value FROM state WHERE name NOT IN ('run', 'group key', 'identity epoch') ORDER BY name",
     }
     held = {table: ledger.execute(query).fetchall() for table, query in queries.items()}
     ledger.close()

@@ -76,7 +76,8 @@ def books(place: Place) -> tuple[dict[str, dict[str, str]], list[tuple[object, .
     for row in rows.values():
         del row["time_utc"], row["seconds"]
     with closing(sqlite3.connect(place.work / "ledger.sqlite")) as ledger:
-        columns = {str(column) for _, column, *_ in ledger.execute("PRAGMA table_info(file)")} - {"time_utc", "seconds"}
+        columns = {str(column) for _, column, *_ in ledger.execute("PRAGMA table_info(file)")}
+        columns -= {"time_utc", "seconds", "patient", "study", "person"}  # whose key is another in each work directory
         files = ledger.execute(f"SELECT {', '.join(sorted(columns))} FROM file ORDER BY path").fetchall()
         return rows, files, ledger.execute("SELECT * FROM rule ORDER BY number").fetchall()
 
@@ -96,6 +97,15 @@ def test_a_cluster_makes_the_same_as_local_processes(busy: Place, undisturbed_ru
     assert tree(busy.out) == tree(undisturbed_run.out)
     assert books(busy) == books(undisturbed_run)
     assert names(busy.work) == names(undisturbed_run.work)
+
+
+def test_names_and_crosswalk_are_the_same_on_a_cluster(study: Place, cluster: Cluster) -> None:
+    options = ("--names", "uid", "--crosswalk")
+    assert study.run(*options, study.folder / "lists").returncode == 0
+    other = study._replace(out=study.folder / "other", work=study.folder / "other.deid")
+    assert other.run(*options, study.folder / "other lists", *on(cluster)).returncode == 0
+    assert tree(other.out) == tree(study.out)
+    assert tree(study.folder / "other lists") == tree(study.folder / "lists")
 
 
 def test_a_dry_run_on_a_cluster_is_done_beside_out_and_leaves_nothing(study: Place, cluster: Cluster) -> None:

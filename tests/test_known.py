@@ -82,6 +82,25 @@ def test_names_are_found_in_every_script(name: str, text: str) -> None:
     assert known([Identity("person", name)]).find(text)
 
 
+WHOLE = {
+    # what is said of a patient, a text, and all of it that tells
+    "MÜLLER^HANS": [
+        ("Müllers Knie", ["Müllers"]),
+        ("muellers", ["muellers"]),
+        ("MULLERSS", []),
+        ("Müller s. Bericht", ["Müller"]),
+    ],
+    "Long^Eve": [("Longs axis", []), ("Long scan", []), ("E. Long", ["E. Long"]), ("L. Long", []), ("E Long axis", [])],
+    "Lee^Jo": [("J. Lee", ["J. Lee"]), ("Lee J.", ["Lee J."]), ("Lee method", [])],
+    "O'Brien^Mary": [("O Brien, Mary", ["O Brien, Mary"]), ("O'BRIEN", ["O'BRIEN"]), ("no brie", [])],
+}
+
+
+@pytest.mark.parametrize(("name", "text", "parts"), [(name, *it) for name, texts in WHOLE.items() for it in texts])
+def test_all_of_a_name_is_found_and_nothing_else(name: str, text: str, parts: list[str]) -> None:
+    assert [text[span.start : span.stop] for span in known([Identity("person", name)]).find(text)] == parts
+
+
 OTHERS = {
     ("id", "0012-345"): (["12345", "0012345", "PID 12 345"], ["123456", "112345", "0.12345"]),
     ("id", "AB-0123"): (["ab123", "AB 0123"], ["0123", "AB1234"]),

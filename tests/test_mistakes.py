@@ -881,6 +881,5 @@ def test_warnings_alone_leave_a_config_usable_and_errors_do_not(tmp_path: Path) 
 
 @pytest.mark.parametrize("name", sorted(shipped_configs()))
 def test_a_shipped_config_has_no_mistakes_but_its_weak_keys(name: str) -> None:
-    not_yet = "clean_descriptors can't be guaranteed yet: the Basic Profile's actions are done, and it is not claimed"
-    known = {"seed-sample": {"a weak key: fewer than 16 bytes"}, "research-longitudinal": {not_yet}}
+    known = {"seed-sample": {"a weak key: fewer than 16 bytes"}}
     assert {line.partition("warning: ")[2] for line in read_config(name).lines} == known.get(name, set())

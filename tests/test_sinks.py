@@ -1,7 +1,6 @@
-"""Files are what was given to their sinks, however long, on whatever file system; so are their digests."""
+"""Files are what was given to their sinks, however long; so are their digests."""
 
 import errno
-import fcntl
 import hashlib
 import os
 import random
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deid_batch import digests, sinks
+from deid_batch import digests
 from deid_batch.digests import BUFFER, Hasher
 from deid_batch.errors import FileError, OutputError
 from deid_batch.sinks import FileSink
@@ -39,8 +38,7 @@ class Portions:
 
 
 @pytest.fixture
-def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(sinks, "_LEAST_DIRECT", BUFFER)
+def path(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
@@ -59,7 +57,6 @@ def written(path: Path, hasher: Hasher, pieces: list[tuple[bool, int]], most: in
         else:
             sink.write(BYTES[:length])
     hasher.flush().result()
-    assert not fcntl.fcntl(descriptor, fcntl.F_GETFL) & sinks._DIRECT
     os.close(descriptor)
     return path.read_bytes(), sink.digest.hexdigest(), sink.written
 
@@ -71,48 +68,6 @@ def test_a_file_is_what_was_written_and_spliced(
 ) -> None:
     expected = b"".join(BYTES[:length] for _, length in pieces)
     assert written(path, hasher, pieces, most) == (expected, hashlib.sha256(expected).hexdigest(), len(expected))
-
-
-@pytest.fixture
-def flags(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """For each portion that was written, whether that was past the page cache."""
-    found: list[bool] = []
-    write = os.write
-
-    def noted(descriptor: int, data: bytes | memoryview) -> int:
-        found.append(bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & sinks._DIRECT))
-        return write(descriptor, data)
-
-    monkeypatch.setattr(os, "write", noted)
-    return found
-
-
-def test_only_whole_pages_of_long_values_go_past_the_page_cache(path: Path, hasher: Hasher, flags: list[bool]) -> None:
-    written(path, hasher, [(False, 10), (True, 2 * BUFFER + PAGE), (True, PAGE), (False, BUFFER)])
-    assert flags in ([False, False, True, True, False, False, False], [False] * 7)  # not every file system can
-
-
-@pytest.mark.parametrize("refused", ["write", "flag"])
-def test_a_file_system_that_can_not_go_past_the_page_cache_gets_the_same(
-    path: Path, hasher: Hasher, monkeypatch: pytest.MonkeyPatch, refused: str
-) -> None:
-    write, control = os.write, fcntl.fcntl
-
-    def refusing_write(descriptor: int, data: bytes | memoryview) -> int:
-        if control(descriptor, fcntl.F_GETFL) & sinks._DIRECT:
-            raise OSError(errno.EINVAL, "refused")
-        return write(descriptor, data)
-
-    def refusing_control(descriptor: int, command: int, flags: int = 0) -> int:
-        if command == fcntl.F_SETFL and flags & sinks._DIRECT:
-            raise OSError(errno.EINVAL, "refused")
-        return control(descriptor, command, flags)
-
-    if refused == "write":
-        monkeypatch.setattr(os, "write", refusing_write)
-    else:
-        monkeypatch.setattr(fcntl, "fcntl", refusing_control)
-    assert written(path, hasher, [(False, 10), (True, len(BYTES))])[0] == BYTES[:10] + BYTES
 
 
 @pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EINVAL])

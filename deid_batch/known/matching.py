@@ -32,6 +32,7 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 _LOOK_BACK = 24
+_LEAST_WITH_S = 4
 
 
 class _Entry(NamedTuple):
@@ -53,6 +54,8 @@ class _Hit(NamedTuple):
     start: int
     stop: int
     entry: _Entry
+    genitive: int = 0
+    """How many letters at its end are none of the form's."""
 
 
 class Known:
@@ -146,7 +149,8 @@ def _hits(automaton: Any, folded: Folded, text: str) -> Iterator[_Hit]:
     """Forms that begin and end with words and hold no separators where these can't be."""
     begins, ends, letters = folded.begins, folded.ends, folded.letters
     for last, entry in automaton.iter(letters):
-        if not ends[last]:
+        genitive = 0 if ends[last] else _genitive(folded, last, entry)
+        if not (ends[last] or genitive):
             continue
         start = last + 1 - entry.size
         if entry.is_suffix or letters[start].isdigit():
@@ -154,7 +158,14 @@ def _hits(automaton: Any, folded: Folded, text: str) -> Iterator[_Hit]:
         if letters[start].isdigit() and _is_part_of_number(text, folded.starts[start], folded.stops[last]):
             continue
         if begins[start] and _is_whole(folded, text, last + 1 - entry.size, last, entry):
-            yield _Hit(start, last + 1, entry)
+            yield _Hit(start, last + 1 + genitive, entry, genitive)
+
+
+def _genitive(folded: Folded, last: int, entry: _Entry) -> int:
+    """1 where the word ends with an s behind a name of some length, else 0."""
+    behind = last + 1
+    is_one = bool(entry.people) and entry.size >= _LEAST_WITH_S and folded.letters[behind : behind + 1] == "s"
+    return int(is_one and bool(folded.ends[behind]) and folded.starts[behind] == folded.stops[last])
 
 
 def _is_part_of_number(text: str, start: int, stop: int) -> bool:
@@ -220,10 +231,10 @@ class _Evidence:
             return False
         if entry.kind in ("place", "address"):
             return True
-        return not (self._is_all(hit) or self._is_announced(hit))
+        return not (self._is_all(hit) or self._is_announced(hit) or self._is_beside_initial(hit))
 
     def _surface(self, hit: _Hit) -> str:
-        return plain(self._text[self._folded.starts[hit.start] : self._folded.stops[hit.stop - 1]])
+        return plain(self._text[self._folded.starts[hit.start] : self._folded.stops[hit.stop - 1 - hit.genitive]])
 
     def _is_all(self, hit: _Hit) -> bool:
         return hit.start == 0 and hit.stop == len(self._folded.letters)
@@ -233,6 +244,19 @@ class _Evidence:
         start = self._folded.starts[hit.start]
         before = self._text[max(0, start - _LOOK_BACK) : start]
         return bool((_TITLE if hit.entry.kind == "person" else _LABEL).search(before))
+
+    def _is_beside_initial(self, hit: _Hit) -> bool:
+        """Whether a letter with a dot stands beside a part of a name, and another part begins with that."""
+        if not hit.entry.people or not _is_evidence(hit):
+            return False
+        initials = self._known.initials(hit.entry.people) - {self._folded.letters[hit.start]}
+        sides = ((hit.start - 1, hit.start), (hit.stop, hit.stop - 1))
+        return any(
+            0 <= at < len(self._folded.letters)
+            and self._is_initial(at, beside, initials)
+            and self._text[self._folded.stops[at] : self._folded.stops[at] + 1] == "."
+            for at, beside in sides
+        )
 
     def _spread(self) -> None:
         """Parts of a name beside others of the same name count, if not all of them are particles."""

@@ -82,10 +82,20 @@ def _holds_one(small: str, hints: tuple[str, ...]) -> bool:
     return False
 
 
+_BIRTH = re.compile(
+    r"(?:\b(?:dob|d\.o\.b|born|birth(?: ?dat[eum]*)?|geb|geboren|geburtsdatum|n[ée]e?|date de naissance|nacid[oa]|"
+    r"nat[oa]|fecha de nacimiento|data di nascita)\.?(?: (?:on|am|le|el|il))?|\*)[.: ]{0,3}$",
+    re.IGNORECASE,
+)
+_BEFORE = 32
+
+
 def _dates(text: str) -> Iterator[Form]:
+    """Days; those of births tell no date that could be moved."""
     for written in find_dates(text):
-        if written.is_sure:
-            yield Form(written.start, written.stop, "dates", written)
+        is_birth = _BIRTH.search(text[max(0, written.start - _BEFORE) : written.start])
+        if written.is_sure or is_birth:
+            yield Form(written.start, written.stop, "dates", None if is_birth else written)
 
 
 _AGE = re.compile(

@@ -25,6 +25,7 @@ PARTICLES = frozenset(
 )
 """Words in names that are no evidence of a name."""
 _WORDS = re.compile(r"[^\W_]+(?:['’`´][^\W_]+)*", re.UNICODE)
+_APOSTROPHE = re.compile("['’`´]")
 _GLUED = 6
 """Parts of a name written as one word are looked for from so many letters on."""
 _PHONE_DIGITS = 7
@@ -74,6 +75,10 @@ def initials_of(name: str) -> frozenset[str]:
 def _person(name: str) -> Iterator[Form]:
     for parts in _groups(name):
         yield from _of_parts(parts)
+    for word in _WORDS.findall(name):
+        pieces = _APOSTROPHE.split(word)
+        if len(pieces) > 1 and len(letters := letters_of(word)) >= _GLUED - 1:
+            yield Form(letters, "person", gaps=_gaps(pieces))
 
 
 def _groups(name: str) -> Iterator[list[list[str]]]:

@@ -44,6 +44,7 @@ def cleaned(text: str, vr: str = "LT", charset: bytes = b"ISO_IR 192", method: C
 GOES = {
     "CT Thorax Hans Müller": "CT Thorax [DEID]",
     "MUELLER, H. P.: control": "[DEID]: control",
+    "Müllers Knie": "[DEID] Knie",
     "Pat. 123456 seen": "Pat. [DEID] seen",
     "ID 0012-3456": "ID [DEID]",
     "born 2.1.1950": "born [DEID]",
@@ -101,6 +102,7 @@ def test_dates_move_in_the_form_they_are_written_in(text: str) -> None:
 def test_birth_dates_and_days_that_give_away_a_great_age_do_not_move_but_go() -> None:
     moving = Clean(key=b"k", shift=SHIFT)
     assert cleaned("born 02.01.1950, first seen 1.1.1930", method=moving) == "born [DEID], first seen [DEID]"
+    assert cleaned("Mutter geb. am 3.4.1985, DOB: 3/4/85", method=moving) == "Mutter geb. am [DEID], DOB: [DEID]"
 
 
 def test_uids_become_those_that_refresh_uid_makes() -> None:
