@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from deid_batch.plan import MAX_FILES
+
 SCRIPT = """
 import json, os, sys
 from datetime import datetime, UTC
@@ -75,7 +77,7 @@ def used(files: int, folder: Path) -> dict[str, float]:
 def test_a_ledger_of_many_files_is_planned_and_kept_in_little_memory(tmp_path: Path, files: int, most: int) -> None:
     figures = used(files, tmp_path)
     assert figures["planned_files"] == figures["written"] == figures["rows"] == files
-    assert figures["jobs"] >= files / 128
+    assert figures["jobs"] >= files / MAX_FILES
     assert figures["planned"] < 300
     assert figures["done"] < 300
     assert figures["done"] - figures["start"] < most

@@ -52,7 +52,22 @@ _HINTS: dict[Pattern, tuple[str, ...]] = {
 _STREET_HINTS = (
     *"str gasse allee platz weg damm ufer rue avenue av. chemin impasse allée quai calle avenida avda plaza".split(),
     *"paseo carrer via piazza corso largo rua ave road drive lane blvd court square terrace crescent".split(),
-    *(" st", " rd", " ln", " sq", "boul", "highway", "parkway"),
+    *(
+        " st ",
+        " st.",
+        " st,",
+        " rd ",
+        " rd.",
+        " rd,",
+        " ln ",
+        " ln,",
+        " sq ",
+        " sq.",
+        " sq,",
+        "boul",
+        "highway",
+        "parkway",
+    ),
 )
 _PHONE_HINTS = ("tel", "ph", "fax", "mobil", "handy", "cell", "call", "page", "beep", "ext")
 _MANY_DIGITS = re.compile(r"(?:[0-9][ ()/.-]{0,3}){7}")
@@ -163,7 +178,7 @@ _POSTAL = re.compile(
 
 
 def _address(text: str) -> Iterator[Form]:
-    small = text.lower()
+    small = f"{text.lower()} "
     searches = [_STREETS] if _holds_one(small, _STREET_HINTS) else []
     searches += [_POSTAL] if _CODE_LIKE.search(text) else []
     for search in searches:

@@ -100,5 +100,6 @@ def test_a_method_is_known_by_its_name_column_and_purpose(name: str) -> None:
 
 def test_the_methods_of_the_contract_are_there() -> None:
     assert set(METHODS) == {
-        "keep", "remove", "redact", "dateshift", "perturb", "cryptohash", "encrypt", "substitute", "refreshUID",
+        "keep", "clean", "remove", "redact", "dateshift", "perturb", "cryptohash", "encrypt", "substitute",
+        "refreshUID",
     }  # fmt: skip
