@@ -488,7 +488,7 @@ def test_broken_files_are_read_whole_and_written_sound_or_fail() -> None:
 
 @pytest.mark.slow
 def test_many_broken_files_are_read_whole_and_written_sound_or_fail() -> None:
-    fuzz(range(1_500, 12_000), 2)
+    fuzz(range(1_500, 20_000), 2)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def used(files: int, folder: Path) -> dict[str, float]:
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no /proc")
 @pytest.mark.parametrize(
-    ("files", "most"), [(20_000, 30), pytest.param(300_000, 30, marks=pytest.mark.slow)], ids=["20,000", "300,000"]
+    ("files", "most"), [(20_000, 30), pytest.param(1_000_000, 40, marks=pytest.mark.slow)], ids=["20,000", "1,000,000"]
 )
 def test_a_ledger_of_many_files_is_planned_and_kept_in_little_memory(tmp_path: Path, files: int, most: int) -> None:
     figures = used(files, tmp_path)
