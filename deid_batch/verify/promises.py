@@ -24,6 +24,10 @@ class Promise(NamedTuple):
     vr: str = ""
 
 
+_CHARSET = 0x00080005
+"""Specific Character Set, the defined terms of which stay under a rule for all of a VR."""
+
+
 class Promises:
     """The promises of a rule set for files of one variant, each decision made once."""
 
@@ -50,7 +54,7 @@ class Promises:
 
     def _promise(self, seen: Seen, variant: Variant) -> Promise:
         decision = self.rules.decide(seen.tag, seen.vr, seen.creator, seen.path, variant)
-        if decision is None:
+        if decision is None or (seen.tag == _CHARSET and self.rules.is_by_vr(decision.rule)):
             return Promise(FREE)
         method = decision.method
         own = decision.rule < len(self.rules.rules)
