@@ -91,6 +91,7 @@ WHOLE = {
         ("Müller s. Bericht", ["Müller"]),
     ],
     "Long^Eve": [("Longs axis", []), ("Long scan", []), ("E. Long", ["E. Long"]), ("L. Long", []), ("E Long axis", [])],
+    "Smith^Betty^T": [("Betty: t1_tse_cor", ["Betty"]), ("Betty T, T2", ["Betty T"])],
     "Lee^Jo": [("J. Lee", ["J. Lee"]), ("Lee J.", ["Lee J."]), ("Lee method", [])],
     "O'Brien^Mary": [("O Brien, Mary", ["O Brien, Mary"]), ("O'BRIEN", ["O'BRIEN"]), ("no brie", [])],
 }

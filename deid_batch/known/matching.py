@@ -150,7 +150,7 @@ def _hits(automaton: Any, folded: Folded, text: str) -> Iterator[_Hit]:
     begins, ends, letters = folded.begins, folded.ends, folded.letters
     for last, entry in automaton.iter(letters):
         genitive = 0 if ends[last] else _genitive(folded, last, entry)
-        if not (ends[last] or genitive):
+        if not (ends[last] or genitive) or (entry.people and _is_code(folded, last)):
             continue
         start = last + 1 - entry.size
         if entry.is_suffix or letters[start].isdigit():
@@ -159,6 +159,13 @@ def _hits(automaton: Any, folded: Folded, text: str) -> Iterator[_Hit]:
             continue
         if begins[start] and _is_whole(folded, text, last + 1 - entry.size, last, entry):
             yield _Hit(start, last + 1 + genitive, entry, genitive)
+
+
+def _is_code(folded: Folded, last: int) -> bool:
+    """Whether a letter stands alone but for a digit behind it, as in T1: no initial."""
+    letter, behind = folded.letters[last], folded.letters[last + 1 : last + 2]
+    is_single = bool(folded.begins[last]) and letter.isascii() and letter.isalpha()
+    return is_single and behind.isdigit() and folded.starts[last + 1] == folded.stops[last]
 
 
 def _genitive(folded: Folded, last: int, entry: _Entry) -> int:
