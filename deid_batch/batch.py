@@ -548,7 +548,8 @@ def _area(work: str, out: str, ledger: Ledger, summary: Summary) -> Iterator[str
                 take_back_unnoted(work, out, ledger)
             raise
         if summary.stopped:
-            take_back_unnoted(work, out, ledger)
+            with suppress(OSError):  # what stopped the run may be in the way; the next one tries again
+                take_back_unnoted(work, out, ledger)
 
 
 def take_back_unnoted(work: str, out: str, ledger: Ledger) -> None:
