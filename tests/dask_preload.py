@@ -40,7 +40,7 @@ _rewrite = unwrap(dicomfile.rewrite)  # as Dask may take this in twice
 
 
 @wraps(_rewrite)
-def _met(path: bytes, *more: Any) -> Any:
+def _met(path: bytes, *more: Any, **named: Any) -> Any:
     time.sleep(0.005)
     name = os.path.basename(path).decode()
     for kind, meet in KINDS.items():
@@ -48,7 +48,7 @@ def _met(path: bytes, *more: Any) -> Any:
             with open(os.path.join(os.environ["MET"], name), "ab") as meetings:
                 meetings.write(b"x")
             meet(path)
-    return _rewrite(path, *more)
+    return _rewrite(path, *more, **named)
 
 
 dicomfile.rewrite = _met
