@@ -20,7 +20,7 @@ from deid_batch.audit import AuditLog
 from deid_batch.config import load_config
 from deid_batch.engine import CompiledRules, Walk
 from deid_batch.identity import read_instance
-from deid_batch.ledger import Found, Ledger
+from deid_batch.ledger import Found, Ledger, Scoped
 from deid_batch.methods import METHODS, Element, Instance
 from deid_batch.plans import Ground, Plans
 from deid_batch.wire import EXPLICIT_LITTLE
@@ -48,6 +48,7 @@ VALUES = {
     "cryptohash": ("LO", 0x00100020, b"PAT0000001"),
     "encrypt": ("PN", 0x00100010, b"Last^First^Middle "),
     "substitute": ("PN", 0x00100010, b"Last^First^Middle "),
+    "clean": ("LO", 0x0008103E, b"CT Abdomen 12.03.2024 "),
     "refreshUID": ("UI", 0x0020000D, b"1.2.826.0.1.3680043.8.498.2.100000"),
 }
 JOB = 64
@@ -135,7 +136,7 @@ def test_books_of_a_job(benchmark: Any, books: tuple[Ledger, AuditLog]) -> None:
         job = next(jobs)
         paths = [os.fsencode(f"PAT{job:05}/IM{number:05}.dcm") for number in range(JOB)]
         ledger.found(run, [Found(path, 40_000, 1) for path in paths], [])
-        ledger.probed([(path, "0123456789abcdef") for path in paths])
+        ledger.probed([Scoped(path, "0123456789abcdef") for path in paths])
         rows = [(path, audit_row(path, status="written", bytes_out=40_000, kept=70, seconds=0.0)) for path in paths]
         ledger.done(rows, {})
         audit.append(row for _, row in rows)
