@@ -143,7 +143,8 @@ def probe(path: str | bytes, rules: RuleSet | None = None, alike: Alike | None =
         return _probed(file, rules, alike)
 
 
-def _probed(file: Source, rules: RuleSet | None, alike: Alike | None = None) -> Probed:
+def _probed(file: Source, rules: RuleSet | None, alike: Alike | None = None, *, is_reencoded: bool = False) -> Probed:
+    """What a first look finds. What is odd even after it was re-encoded raises OddEncoding."""
     origins = rules.origins if rules else frozenset()
     try:
         source, meta = _opened(file, _PROBE_WINDOW)
@@ -152,7 +153,9 @@ def _probed(file: Source, rules: RuleSet | None, alike: Alike | None = None) -> 
             return probed
         instance, values, encoding = _identified(source, meta, _PROBE_WINDOW, also=origins)
     except OddEncoding as odd:
-        return _probed(_reencoded(file, odd), rules)
+        if is_reencoded:
+            raise
+        return _probed(_reencoded(file, odd), rules, is_reencoded=True)
     if rules:
         instance = rules.with_origins(instance, values)
     if heads is not None:
@@ -163,8 +166,9 @@ def _probed(file: Source, rules: RuleSet | None, alike: Alike | None = None) -> 
     try:
         _skim(source, meta.start, encoding, found)
     except OddEncoding as odd:
-        with suppress(FileError):
-            return _probed(_reencoded(file, odd), rules)
+        if not is_reencoded:
+            with suppress(FileError):
+                return _probed(_reencoded(file, odd), rules, is_reencoded=True)
     except FileError:
         pass  # the walk will find it, too; what was read before counts
     return Probed(instance, identities_of(found, encoding))

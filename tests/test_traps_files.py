@@ -31,6 +31,7 @@ from datasets import (
 from oracle import read, rule_set
 
 from deid_batch import dicomfile
+from deid_batch.errors import FileError
 from deid_batch.methods import Instance
 
 FORMS = {"explicit": EXPLICIT, "big endian": BIG, "implicit": IMPLICIT}
@@ -321,3 +322,11 @@ def test_what_is_no_dicom_is_skipped() -> None:
     media = meta(group_length(0), Element(0x00020002, "UI", b"1.2.840.10008.1.3.10"))
     assert failure(PREFIX + media + encode(identity()), RULES) == "dicomdir"
     assert failure(PREFIX + media.replace(b"1.3.10", b"1.3.1\0") + encode(identity()), RULES) == ""
+
+
+def test_a_file_that_is_odd_even_when_re_encoded_fails_at_the_first_look_too(tmp_path: Path) -> None:
+    whole = part10(encode(ELEMENTS))
+    (tmp_path / "odd").write_bytes(whole[:148] + b"\0\0\0\x80" + whole[152:] + bytes(1 << 17))
+    with pytest.raises(FileError) as raised:
+        dicomfile.probe(str(tmp_path / "odd"))
+    assert raised.value.reason == "bad-file-meta"
