@@ -53,7 +53,7 @@ def test_a_folder_of_100_000_files_takes_little_memory_and_a_second_run_has_noth
     print(f"second run: {FILES / second.seconds:.0f} files/s, {second.parent_mb:.0f} MB, {second.others_mb}")
     assert (second.returncode, second.stderr) == (1, "")
     assert second.parent_mb < 200
-    assert second.seconds < first.seconds / 2  # names are looked through in every run
+    assert second.seconds < first.seconds / 3
     with os.scandir(crowded.out) as outputs:
         assert {entry.name: entry.stat().st_mtime_ns for entry in outputs} == written
     assert len(crowded.rows()) == FILES
