@@ -6,10 +6,10 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 _CONFIG_HELP = "A config file, or the name of a shipped config."
 _DEMO_CONFIG = "seed-sample"
 _DEFAULT_CONFIG = "basic"
+_INTERRUPTED = 130
 Backend = Literal["loky", "dask"]
 Names = Literal["mirror", "uid"]
 _WORK = typer.Option(
@@ -46,10 +47,22 @@ def main() -> None:
     try:
         app(prog_name="deid-batch")
     except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        pass
+    except SystemExit as end:
+        if end.code != _INTERRUPTED:
+            raise
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # what is left is to leave
             signal.signal(number, signal.SIG_IGN)
+    _leave()
+
+
+def _leave() -> NoReturn:
+    """End an interrupted process without asking a library's threads, which an interrupt may have left waiting."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(_INTERRUPTED)
 
 
 def _open_streams() -> None:
@@ -448,7 +461,7 @@ def _errors_told() -> Iterator[None]:
         raise typer.Exit(StoppedEarly.exit_code) from None
     except KeyboardInterrupt:
         _tell("stopped at once; run the same command again to continue")
-        raise typer.Exit(130) from None
+        raise typer.Exit(_INTERRUPTED) from None
 
 
 def _print(what: RenderableType) -> None:
