@@ -19,11 +19,23 @@ from deid_batch.layouts import Layouts
 from deid_batch.methods import Change, Element, Instance, Method
 from deid_batch.methods.base import Place
 from deid_batch.methods.refreshuid import new_uid
-from deid_batch.plans import FIXED, LONG_FORM, PLAIN_FORM, PRIVATE, SHORT_FORM, SPECIAL, TEXT, Ground, Plan, Plans
+from deid_batch.plans import (
+    FIXED,
+    LONG_FORM,
+    PLAIN_FORM,
+    PRIVATE,
+    SHORT_FORM,
+    SPECIAL,
+    TEXT,
+    Ground,
+    Plan,
+    Plans,
+    Untouched,
+)
 from deid_batch.replay import Outline, Tally, Treated
 from deid_batch.rules import Decision, RuleSet, Variant
 from deid_batch.values import text, uids
-from deid_batch.values.text import find_control, has_foreign_bytes
+from deid_batch.values.text import LONG, find_control, has_foreign_bytes
 from deid_batch.wire import (
     IMPLICIT_LITTLE,
     ITEM,
@@ -44,10 +56,13 @@ from deid_batch.wire import (
     looks_like_items,
     read_item,
     tag_name,
+    too_deep,
 )
 
 _PIXEL_REPRESENTATION, _TRAILING_PADDING = 0x00280103, 0xFFFCFFFC
 _PINNED = frozenset({CHARSET, _PIXEL_REPRESENTATION})
+_NAME = 48
+"""By so many of its first bytes is a sequence of undefined length remembered."""
 _MAX_CACHED_VALUE, _MAX_CACHED, _MAX_GROUNDS, _MAX_REMEMBERED, _MAX_LAYOUTS = 1024, 4096, 1024, 2048, 256
 
 
@@ -314,7 +329,7 @@ class Walk:
             stop = start + length
             if stop <= end and kind < SPECIAL:
                 if kind == TEXT:
-                    if find_control(data, start, stop) and has_foreign_bytes(data, start, stop):
+                    if (length >= LONG or find_control(data, start, stop)) and has_foreign_bytes(data, start, stop):
                         raise _swallowing(tag)
                 elif kind == FIXED and plan.is_swallowing(data, start, stop):
                     raise _swallowing(tag)
@@ -591,10 +606,17 @@ class Walk:
             stop = end_of_items(data, start, end, encoding, frame.depth + 1, delimited=delimited)
             return self._erased(plan, frame, "SQ"), stop
         added = plan.decision.method.items if plan.decision else ()
-        raw = b"" if delimited or length > _MAX_REMEMBERED or added else data[start:end]
-        if raw in plan.untouched:
-            self._kept += plan.untouched[raw]
-            return None, end
+        if added:
+            name = b""
+        elif delimited:
+            name = data[start : start + _NAME]
+        else:
+            name = data[start:end] if length <= _MAX_REMEMBERED else b""
+        if (known := plan.untouched.get(name)) is not None and frame.depth <= known.depth:
+            stop = start + len(known.value)
+            if stop <= end and data.startswith(known.value, start):
+                self._kept += known.kept
+                return None, stop
         kept, decided = self._kept, self._decided
         content, stop = self._items(data, start, end, delimited, encoding, plan, frame)
         if plan.decision and plan.decision.method.goes_when_empty and content == data[stop - 8 * delimited : stop]:
@@ -604,10 +626,10 @@ class Walk:
             behind = len(content) - 8 * delimited
             content = content[:behind] + encode_items(added, encoding) + content[behind:]
         if content is None:
-            if raw and decided == self._decided:
+            if name and stop - start <= _MAX_REMEMBERED and decided == self._decided:
                 if len(plan.untouched) >= _MAX_CACHED:
                     plan.untouched.clear()
-                plan.untouched[raw] = self._kept - kept
+                plan.untouched[name] = Untouched(data[start:stop], self._kept - kept, frame.depth)
             return None, stop
         if delimited:
             return data[pos:start] + content, stop
@@ -623,7 +645,7 @@ class Walk:
         tag = plan.tag
         judging = plan.decision.method if plan.decision is not None and plan.decision.method.judges else None
         if frame.depth >= MAX_DEPTH:
-            raise Unreadable("too-deep", f"sequences nested more than {MAX_DEPTH} deep")
+            raise too_deep()
         out: list[bytes] = []
         run, number = pos, 0
         ground = frame.ground
@@ -697,7 +719,7 @@ def _layouts_of(plans: Plans, tag: int) -> Layouts:
     if layouts is None:
         if len(plans.layouts) >= _MAX_LAYOUTS:
             plans.layouts.clear()
-        layouts = plans.layouts[tag] = Layouts()
+        layouts = plans.layouts[tag] = Layouts(plans.encoding)
     return layouts
 
 

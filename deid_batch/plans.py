@@ -23,6 +23,14 @@ SHORT_FORM, LONG_FORM, PLAIN_FORM = range(3)
 """Where an element's length stands: 2 bytes behind the VR, 4 bytes behind that, or 4 bytes behind the tag."""
 
 
+class Untouched(NamedTuple):
+    """The value of a sequence in which no rule decides anything, how many elements it holds, how deep it stood."""
+
+    value: bytes
+    kept: int
+    depth: int
+
+
 @dataclass(slots=True)
 class Plan:
     """What to do with the elements of one tag and VR."""
@@ -34,8 +42,8 @@ class Plan:
     word: int = 1
     longest: int = dictionary.UNLIMITED
     """The size of one value and of all, where the VR has a fixed size."""
-    untouched: dict[bytes, int] = field(default_factory=dict)
-    """For a sequence: values in which no rule decides anything, and how many elements they hold."""
+    untouched: dict[bytes, Untouched] = field(default_factory=dict)
+    """For a sequence: values in which no rule decides anything; where their length is not told, by how they begin."""
     cache: dict[tuple[bytes, bytes, bool, str], Change] = field(default_factory=dict)
 
     @property

@@ -11,7 +11,7 @@ import deid_batch
 PACKAGE = Path(deid_batch.__file__).parent
 FLOORS = [
     {"errors"},
-    {"wire", "crypto", "dictionary", "filemeta", "values", "digests", "sinks"},
+    {"wire", "shapes", "crypto", "dictionary", "filemeta", "values", "digests", "sinks"},
     {"conditions", "selectors", "rules", "known", "methods", "plans", "profiles", "remnants"},
     {"config"},
     {"engine", "frames", "identity", "replay", "layouts"},

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 
 from deid_batch import dictionary
-from deid_batch.errors import BadValue, NeedMore
+from deid_batch.errors import BadValue, FileError, NeedMore
 from deid_batch.known.identity import Identity, Kind
+from deid_batch.known.nested import HIDING, Nested, Values
 from deid_batch.values import text
 from deid_batch.wire import IMPLICIT_LITTLE, LONG_VRS, UNDEFINED, VRS, Encoding, end_of_value, read_header
 
@@ -82,12 +83,12 @@ _NOT_SAID = frozenset(
 Identities = frozenset[Identity]
 
 
-def skim(data: bytes, pos: int, encoding: Encoding, found: dict[int, bytes], wanted: frozenset[int] = WANTED) -> int:
+def skim(data: bytes, pos: int, encoding: Encoding, found: dict[int, bytes]) -> int:
     """Put the top-level values that are looked at into `found`; where it ended.
 
     That is before Pixel Data, or at or behind the end of `data`. What is wanted and goes on there raises NeedMore.
     """
-    end, explicit = len(data), encoding.explicit
+    end, explicit, wanted = len(data), encoding.explicit, WANTED
     read_tag, u16, u32 = encoding.tag.unpack_from, encoding.u16.unpack_from, encoding.u32.unpack_from
     while end - pos >= 12:
         group, element = read_tag(data, pos)
@@ -111,7 +112,7 @@ def skim(data: bytes, pos: int, encoding: Encoding, found: dict[int, bytes], wan
             if vr not in _LONG_CODES:
                 read_header(data, pos, end, encoding)  # which raises
         if length == UNDEFINED:
-            stop = end_of_value(data, read_header(data, pos, end, encoding), end, encoding)
+            stop = end_of_value(data, read_header(data, pos, end, encoding), end, encoding, ends=_nested(encoding))
         else:
             stop = start + length
             if is_wanted and stop > end and (explicit or not group & 1 or _looks_like_items(data, start)):
@@ -152,20 +153,39 @@ def _searched(raw: bytes, encoding: Encoding, charset: bytes, tag: int) -> Ident
 
 @lru_cache(maxsize=1024)
 def _in_sequence(raw: bytes, encoding: Encoding, charset: bytes) -> Identities:
-    """What elements that stand anywhere in these bytes say."""
+    """What elements in these bytes say: in the items of a sequence, else anywhere in them."""
     said: set[Identity] = set()
-    charsets = {charset}
+    values: Values = []
+    try:
+        is_read = _nested(encoding).look(raw, 0, len(raw), values, delimited=False) == len(raw)
+    except FileError:
+        is_read = False
+    if is_read:
+        for _, hiding in [it for it in values if it[0] == HIDING]:
+            values += _anywhere(hiding, encoding)
+    else:
+        values = _anywhere(raw, encoding)
+    charsets = {charset, *(value for tag, value in values if tag == _CHARSET)}
+    for kind, value in {(KIND_OF.get(tag, "person"), value) for tag, value in values if tag not in (_CHARSET, HIDING)}:
+        if len(value) <= _LONGEST:
+            for one in charsets:
+                said.update(_said(value, kind, one))
+    return frozenset(said)
+
+
+@cache
+def _nested(encoding: Encoding) -> Nested:
+    """What this process knows of items; a matter of speed alone."""
+    return Nested(encoding, _PERSONS | KIND_OF.keys() | {_CHARSET}, _SEQUENCES)
+
+
+def _anywhere(raw: bytes, encoding: Encoding) -> Values:
+    """(tag, value) of what looks like an element that is wanted."""
     elements = list(_elements_in(raw, encoding))
     is_implicit = raw[12:14] not in _SHORT_CODES and raw[12:14] not in _LONG_CODES
     if encoding.explicit and (is_implicit or b"UN\0\0" in raw):
         elements += _elements_in(raw, IMPLICIT_LITTLE)
-    charsets |= {raw[start:stop] for tag, start, stop in elements if tag == _CHARSET}
-    for tag, start, stop in elements:
-        kind = KIND_OF.get(tag, "person")
-        if tag != _CHARSET:
-            for one in charsets:
-                said.update(_said(raw[start:stop], kind, one))
-    return frozenset(said)
+    return [(tag, raw[start:stop]) for tag, start, stop in elements]
 
 
 def _elements_in(raw: bytes, encoding: Encoding) -> Iterator[tuple[int, int, int]]:

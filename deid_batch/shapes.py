@@ -1,0 +1,158 @@
+"""Shapes: items that are built alike have the same headers at the same places, which one comparison tells.
+
+Only what stands between headers may differ, and that does not change where things stand; so nothing is taken on trust.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Generic, NamedTuple, TypeVar
+
+from deid_batch.errors import FileError
+from deid_batch.wire import (
+    ITEM,
+    ITEM_DELIMITATION,
+    SEQUENCE_DELIMITATION,
+    UNDEFINED,
+    Encoding,
+    Header,
+    read_header,
+    read_item,
+)
+
+MAX_ITEM = 4 << 10
+"""Bytes of an item up to which it is remembered how it is built."""
+_MAX_PARTS, _MAX_FORMS = 500, 1024
+_FREE, _WORTH = 128 << 10, 64
+"""To learn takes about as long as to walk: so many bytes of items are learned anyway, others for what was found."""
+
+
+Form = TypeVar("Form")
+Name = TypeVar("Name")
+
+
+class Unsuited(Exception):
+    """Something of which its headers alone do not tell enough."""
+
+
+Start = tuple[bytes, int, int]
+
+
+class Call:
+    """How an item of undefined length is called: by its first bytes, and how far it is to the first ends of items."""
+
+    __slots__ = ("_delimitation",)
+
+    def __init__(self, encoding: Encoding) -> None:
+        self._delimitation = encoding.write_tag(ITEM_DELIMITATION)
+
+    def __call__(self, data: bytes, start: int) -> Start:
+        last = start + MAX_ITEM
+        first = data.find(self._delimitation, start, last)
+        second = data.find(self._delimitation, first + 8, last) if first >= 0 else 0
+        return data[start : start + 8], first - start, second - start
+
+
+class Shape(NamedTuple):
+    """Which headers an item has, and where; `depth` is how many levels of items lie in it."""
+
+    heads: Struct
+    expected: tuple[bytes, ...]
+    size: int
+    depth: int
+
+
+class Remembered(Generic[Form, Name]):
+    """How items are built, by what they are called, as far as it is worth while to learn it."""
+
+    __slots__ = ("_known", "_passed", "_spent")
+
+    def __init__(self) -> None:
+        self._known: dict[Name, Form | None] = {}
+        self._passed = self._spent = 0
+
+    def is_worth(self, name: Name, size: int) -> bool:
+        """Whether to learn an item of so many bytes: one that is called so was seen before."""
+        if size > MAX_ITEM or self._spent > _FREE + self._passed // _WORTH:
+            return False
+        if name in self._known:
+            self._spent += size
+            return True
+        if len(self._known) >= _MAX_FORMS:
+            self._known.clear()
+        self._known[name] = None
+        return False
+
+
+class Reader:
+    """Reads the headers of one item, and of those in it."""
+
+    def __init__(self, data: bytes, encoding: Encoding) -> None:
+        self.data = data
+        self.elements = 0
+        self._encoding = encoding
+        self._parts: list[tuple[str, int]] = []
+        self._depth = 0
+
+    def shape(self, start: int, stop: int, *, delimited: bool) -> Shape | None:
+        """The shape of the item between these, or None where it is too intricate, or its headers are not enough."""
+        try:
+            if self._item(start, stop, 0, delimited=delimited) != stop:
+                return None
+        except (Unsuited, FileError):
+            return None
+        heads = self.struct("head")
+        return Shape(heads, heads.unpack_from(self.data, start), heads.size, self._depth)
+
+    def struct(self, kind: str) -> Struct:
+        """All parts of one kind, and the places between them."""
+        return Struct("=" + "".join(f"{size}{'s' if of_kind == kind else 'x'}" for of_kind, size in self._parts))
+
+    def holds_items(self, header: Header, pos: int) -> bool:
+        """Whether the element at `pos` is a sequence that must be looked into."""
+        return header.length == UNDEFINED and header.vr in ("SQ", "")
+
+    def value(self, header: Header, pos: int) -> None:
+        """Pass the value of an element that is none; Unsuited where it can't be passed unseen."""
+        if header.length == UNDEFINED:
+            raise Unsuited
+        self.part("other", header.length)
+
+    def part(self, kind: str, size: int) -> None:
+        """Pass some bytes of one kind."""
+        if not size:
+            return
+        if self._parts and self._parts[-1][0] == kind:
+            size += self._parts.pop()[1]
+        if len(self._parts) > _MAX_PARTS:
+            raise Unsuited
+        self._parts.append((kind, size))
+
+    def _item(self, pos: int, end: int, depth: int, *, delimited: bool) -> int:
+        while pos < end:
+            header = read_header(self.data, pos, end, self._encoding)
+            self.part("head", header.start - pos)
+            if delimited and header.tag == ITEM_DELIMITATION:
+                return header.start
+            self.elements += 1
+            if self.holds_items(header, pos):
+                pos = self._items(header.start, header.length, end, depth + 1)
+            else:
+                self.value(header, pos)
+                pos = header.start + header.length
+        return pos
+
+    def _items(self, pos: int, length: int, end: int, depth: int) -> int:
+        self._depth = max(self._depth, depth)
+        delimited = length == UNDEFINED
+        end = end if delimited else pos + length
+        while delimited or pos < end:
+            tag, item_length = read_item(self.data, pos, end, self._encoding)
+            self.part("head", 8)
+            pos += 8
+            if tag == SEQUENCE_DELIMITATION:
+                break
+            assert tag == ITEM
+            is_open = item_length == UNDEFINED
+            pos = self._item(pos, end if is_open else pos + item_length, depth, delimited=is_open)
+        return pos
