@@ -15,7 +15,7 @@ from deid_batch.errors import FileError, NeedMore, OddEncoding, Unreadable
 from deid_batch.frames import NEVER, Blocks, Frame, Tail, Touch, block_of
 from deid_batch.identity import CHARSET, IDENTITY, SOP_CLASS_UID, SOP_INSTANCE_UID, plain_text
 from deid_batch.known import Identity, Known, known
-from deid_batch.layouts import Layouts
+from deid_batch.layouts import Layout, Layouts
 from deid_batch.methods import Change, Element, Instance, Method
 from deid_batch.methods.base import Place
 from deid_batch.methods.refreshuid import new_uid
@@ -97,6 +97,11 @@ class CompiledRules:
                 self._plans.clear()
             plans = self._plans[ground] = Plans(self.rules, ground)
         return plans
+
+    def plans_inside(self, plans: Plans, tag: int) -> Plans:
+        """The plans in the items of the sequence `tag` where these plans hold."""
+        path = self.rules.path_inside(plans.ground.path, tag)
+        return plans if path == plans.ground.path else self.plans(plans.ground._replace(path=path))
 
     def known(self, identities: Iterable[Identity]) -> Known:
         """What is known where these identify, and what the config names."""
@@ -672,11 +677,17 @@ class Walk:
             if item_end > end:
                 raise self._cut_off(data, end, item_end, f"an item of {tag_name(tag)}")
             if layouts is not None and (layout := layouts.found(data, start, length, item_end, depth)):
+                stop = start + layout.size
+                if layout.slots:
+                    content = self._filled(data, start, layout, charset, (frame.place, tag, number), depth)
+                    if content is not None:
+                        out += (data[run:pos], data[pos:start] + content if open_end else encoding.item(content))
+                        run = stop
                 self._kept += layout.kept
-                pos = start + layout.size
+                pos = stop
                 number += 1
                 continue
-            place, decided = (frame.place, tag, number), self._decided
+            place = (frame.place, tag, number)
             if judging is not None:
                 judged, at = (data, start) if open_end else (data[start:item_end], 0)
                 fate = judging.judge(judged, at, encoding)
@@ -695,14 +706,34 @@ class Walk:
                 content = b"".join(chunks)
                 out.append(data[pos:start] + content if open_end else encoding.item(content))
                 run = stop
-            elif layouts is not None and decided == self._decided:
-                layouts.learn(data, start, stop, length, plans)
+            if layouts is not None:
+                layouts.learn(data, start, stop, length, plans, self._compiled.plans_inside)
             pos = stop
             number += 1
         if not out:
             return None, pos
         out.append(data[run:pos])
         return b"".join(out), pos
+
+    def _filled(
+        self, data: bytes, start: int, layout: Layout, charset: bytes, place: Place, depth: int
+    ) -> bytes | None:
+        """What an item of this layout becomes, None if nothing changed."""
+        out: list[bytes] = []
+        run = start
+        for head, begin, stop, plan, plans, path in layout.slots:
+            inner = place
+            for tag, number in path:
+                inner = (inner, tag, number)
+            frame = Frame(plans.ground, plans, charset, inner, depth + len(path), delimited=False)
+            replacement = self._value(data[start + begin : start + stop], plan, frame)
+            if replacement is not None:
+                out += (data[run : start + head], replacement)
+                run = start + stop
+        if not out:
+            return None
+        out.append(data[run : start + layout.size])
+        return b"".join(out)
 
     def _item_gone(self, plan: Plan, place: Place, frame: Frame) -> None:
         """Note that an item went by the judgement of a method."""

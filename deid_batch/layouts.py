@@ -1,28 +1,48 @@
 """Layouts: the items of long sequences are built alike, so that one look at all headers may do for an item.
 
-A layout says where headers stand in an item of which no rule decides anything, and where text does. Another item
-with the same headers at the same places is sound if its text is, and stays as it is.
+A layout says where headers stand in an item, where text does, and where values of which a rule decides something.
+Another item with the same headers at the same places is sound if its text is, and stays as it is but for those values.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import Struct
+from typing import NamedTuple
 
-from deid_batch.plans import FIXED, OPAQUE, TEXT, Plans
+from deid_batch.plans import FIXED, OPAQUE, SPECIAL, TEXT, Entry, Plan, Plans
 from deid_batch.shapes import Call, Reader, Remembered, Shape, Start, Unsuited
 from deid_batch.values.text import NO_CONTROL
 from deid_batch.wire import MAX_DEPTH, UNDEFINED, Encoding, Header
 
+PlansInside = Callable[[Plans, int], Plans]
+"""The plans that hold in the items of a sequence with this tag, where these plans hold."""
+
+
+class Slot(NamedTuple):
+    """An element that a rule decides something of: where it begins, its value does, and it ends.
+
+    `path` are the sequences' tags and item numbers between it and the item that has the layout.
+    """
+
+    head: int
+    start: int
+    stop: int
+    plan: Plan
+    plans: Plans
+    path: tuple[tuple[int, int], ...]
+
 
 class Layout:
-    """Where the headers and the text of an item stand, from its first element to its end."""
+    """Where the headers, the text and the slots of an item stand, from its first element to its end."""
 
-    __slots__ = ("_expected", "_heads", "_texts", "depth", "kept", "size")
+    __slots__ = ("_expected", "_heads", "_texts", "depth", "kept", "size", "slots")
 
-    def __init__(self, shape: Shape, texts: Struct, kept: int) -> None:
+    def __init__(self, shape: Shape, texts: Struct, kept: int, slots: tuple[Slot, ...]) -> None:
         self._heads, self._expected, self.size, self.depth = shape
         self._texts = texts
         self.kept = kept
+        self.slots = slots
 
     def is_that_of(self, data: bytes, start: int) -> bool:
         """Whether the bytes from `start` on, as many as the layout has, are an item of this layout and sound."""
@@ -53,37 +73,70 @@ class Layouts(Remembered[Layout, int | Start]):
         self._passed += layout.size
         return layout
 
-    def learn(self, data: bytes, start: int, stop: int, length: int, plans: Plans) -> None:
-        """Take in an item that stayed as it is, and of which no rule decided anything; one like it was seen before."""
+    def learn(self, data: bytes, start: int, stop: int, length: int, plans: Plans, inside: PlansInside) -> None:
+        """Take in an item that was walked, if one like it was seen before."""
         name = self._call(data, start) if length == UNDEFINED else length
         if self.is_worth(name, stop - start):
-            self._known[name] = _Reader(data, plans).layout(start, stop, delimited=length == UNDEFINED)
+            reader = _Reader(data, start, plans, inside)
+            self._known[name] = reader.layout(stop, delimited=length == UNDEFINED)
 
 
 class _Reader(Reader):
     """Reads the layout of one item."""
 
-    def __init__(self, data: bytes, plans: Plans) -> None:
+    def __init__(self, data: bytes, start: int, plans: Plans, inside: PlansInside) -> None:
         super().__init__(data, plans.encoding)
-        self._plans = plans
+        self._start, self._inside = start, inside
         self._key_size = 6 if plans.encoding.explicit else 4
+        self._plans = [plans]
+        self._path: list[tuple[int, int]] = []
+        self._told: list[tuple[bool, bool]] = []
+        """Of each sequence that was entered, whether its length is told, and its last item's."""
+        self._slots: list[Slot] = []
 
-    def layout(self, start: int, stop: int, *, delimited: bool) -> Layout | None:
-        """The layout of the item with this content, or None where it holds what a layout can't speak for."""
-        shape = self.shape(start, stop, delimited=delimited)
-        return shape and Layout(shape, self.struct("text"), self.elements)
+    def layout(self, stop: int, *, delimited: bool) -> Layout | None:
+        """The layout of the item that ends there, or None where it holds what a layout can't speak for."""
+        shape = self.shape(self._start, stop, delimited=delimited)
+        slots = tuple(self._slots)
+        return shape and Layout(shape, self.struct("text"), self.elements - len(slots), slots)
 
     def holds_items(self, header: Header, pos: int) -> bool:
-        plan = self._plans[self.data[pos : pos + self._key_size]][3]
+        plan = self._entry(pos)[3]
+        if plan.vr == "SQ" and plan.decision is not None:
+            raise Unsuited
         return plan.vr == "SQ" and plan.written_vr != "UN"
 
+    def enter(self, header: Header) -> None:
+        self._plans.append(self._inside(self._plans[-1], header.tag))
+        self._path.append((header.tag, -1))
+        self._told.append((header.length != UNDEFINED, False))
+
+    def next_item(self, *, is_open: bool) -> None:
+        tag, number = self._path[-1]
+        self._path[-1] = tag, number + 1
+        self._told[-1] = self._told[-1][0], not is_open
+
+    def leave(self) -> None:
+        for stack in (self._plans, self._path, self._told):
+            stack.pop()
+
     def value(self, header: Header, pos: int) -> None:
-        kind = self._plans[self.data[pos : pos + self._key_size]][0]
-        if kind not in (TEXT, FIXED, OPAQUE) or header.length == UNDEFINED:
+        kind, _, _, plan = self._entry(pos)
+        if header.length == UNDEFINED:
             raise Unsuited
-        if kind == TEXT:
+        if kind == SPECIAL and plan.is_lone and not any(map(any, self._told)):
+            start = header.start - self._start
+            path = tuple(self._path)
+            self._slots.append(Slot(pos - self._start, start, start + header.length, plan, self._plans[-1], path))
+            self.part("other", header.length)
+        elif kind == TEXT:
             padding = int(header.length > 0 and self.data[header.start + header.length - 1] == 0)
             self.part("text", header.length - padding)
             self.part("head", padding)
-        else:
+        elif kind in (FIXED, OPAQUE):
             self.part("other", header.length)
+        else:
+            raise Unsuited
+
+    def _entry(self, pos: int) -> Entry:
+        return self._plans[-1][self.data[pos : pos + self._key_size]]

@@ -51,6 +51,12 @@ class Plan:
         """Whether the result may depend on the file's scope."""
         return self.decision is not None and type(self.decision.method).cache_token is not Method.cache_token
 
+    @property
+    def is_lone(self) -> bool:
+        """Whether what a rule does with an element concerns no other one."""
+        is_plain = self.vr not in ("SQ", "UN") and self.written_vr != "UN" and self.tag not in _STATEFUL
+        return self.decision is not None and is_plain and not _is_structure(self.tag)
+
     def is_swallowing(self, data: bytes, start: int, stop: int) -> bool:
         """Whether a value can't be one of this VR, as when its length lies and it holds its neighbours."""
         if self.vr in TEXT_VRS:
@@ -81,7 +87,7 @@ class Plans(dict[bytes, Entry]):
     def __init__(self, rules: RuleSet, ground: Ground) -> None:
         super().__init__()
         self._rules = rules
-        self._ground = ground
+        self.ground = ground
         self.encoding = ground.encoding
         self.layouts: dict[int, Any] = {}
         """What the walk knows of the items of each sequence."""
@@ -91,7 +97,7 @@ class Plans(dict[bytes, Entry]):
         """What the top level is to have if it has it not, by tag: the element, or the plan for its value."""
 
     def _addition(self, made: Made) -> bytes | Plan:
-        decision = self._rules.decide(made.tag, made.vr, None, *self._ground[2:])
+        decision = self._rules.decide(made.tag, made.vr, None, *self.ground[2:])
         is_given = decision is not None and isinstance(decision.method, Mapped)
         return Plan(made.tag, made.vr, made.vr, decision) if is_given else encode_made(made, self.encoding)
 
@@ -125,8 +131,8 @@ class Plans(dict[bytes, Entry]):
 
     def _entry(self, header: bytes, tag: int, creator: str | None) -> Entry:
         written = self._written_vr(header, tag)
-        vr = dictionary.effective_vr(tag, written, creator, signed=self._ground.signed)
-        decision = None if tag >> 16 == 0xFFFE else self._rules.decide(tag, vr, creator, *self._ground[2:])
+        vr = dictionary.effective_vr(tag, written, creator, signed=self.ground.signed)
+        decision = None if tag >> 16 == 0xFFFE else self._rules.decide(tag, vr, creator, *self.ground[2:])
         plan = Plan(tag, written, vr, decision)
         if vr in _FIXED_SIZE_VRS:
             plan.word = WORD_SIZE[vr]
@@ -140,9 +146,12 @@ def _form(tag: int, written_vr: str) -> int:
     return LONG_FORM if written_vr in LONG_VRS else SHORT_FORM
 
 
+def _is_structure(tag: int) -> bool:
+    return not tag & 0xFFFF or tag >> 16 == 0xFFFE or dictionary.is_private_creator(tag)
+
+
 def _kind(plan: Plan) -> int:
-    is_structure = not plan.tag & 0xFFFF or plan.tag >> 16 == 0xFFFE or dictionary.is_private_creator(plan.tag)
-    if plan.decision is not None or is_structure or plan.vr in ("SQ", "UN") or plan.tag in _STATEFUL:
+    if plan.decision is not None or _is_structure(plan.tag) or plan.vr in ("SQ", "UN") or plan.tag in _STATEFUL:
         return SPECIAL
     if plan.vr in TEXT_VRS:
         return TEXT

@@ -118,6 +118,15 @@ class Reader:
             raise Unsuited
         self.part("other", header.length)
 
+    def enter(self, header: Header) -> None:
+        """The items of a sequence begin."""
+
+    def next_item(self, *, is_open: bool) -> None:
+        """An item begins, of undefined length or not."""
+
+    def leave(self) -> None:
+        """The sequence that was entered last ends."""
+
     def part(self, kind: str, size: int) -> None:
         """Pass some bytes of one kind."""
         if not size:
@@ -136,23 +145,26 @@ class Reader:
                 return header.start
             self.elements += 1
             if self.holds_items(header, pos):
-                pos = self._items(header.start, header.length, end, depth + 1)
+                pos = self._items(header, end, depth + 1)
             else:
                 self.value(header, pos)
                 pos = header.start + header.length
         return pos
 
-    def _items(self, pos: int, length: int, end: int, depth: int) -> int:
+    def _items(self, header: Header, end: int, depth: int) -> int:
         self._depth = max(self._depth, depth)
-        delimited = length == UNDEFINED
-        end = end if delimited else pos + length
+        pos, delimited = header.start, header.length == UNDEFINED
+        end = end if delimited else pos + header.length
+        self.enter(header)
         while delimited or pos < end:
-            tag, item_length = read_item(self.data, pos, end, self._encoding)
+            tag, length = read_item(self.data, pos, end, self._encoding)
             self.part("head", 8)
             pos += 8
             if tag == SEQUENCE_DELIMITATION:
                 break
             assert tag == ITEM
-            is_open = item_length == UNDEFINED
-            pos = self._item(pos, end if is_open else pos + item_length, depth, delimited=is_open)
+            is_open = length == UNDEFINED
+            self.next_item(is_open=is_open)
+            pos = self._item(pos, end if is_open else pos + length, depth, delimited=is_open)
+        self.leave()
         return pos

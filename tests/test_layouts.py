@@ -24,7 +24,7 @@ from datasets import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_oracle import CONFIGS, rule_set
-from test_replay import Outcome, outcome
+from test_replay import PROFILE, Outcome, outcome
 
 from deid_batch.engine import CompiledRules
 from deid_batch.layouts import Layout, Layouts
@@ -35,7 +35,7 @@ from deid_batch.wire import EXPLICIT_LITTLE, MAX_DEPTH
 PATHS = """{"dicomTagRules": [
     {"tag": {"path": "ReferencedSeriesSequence/ReferencedSOPSequence/CodeMeaning"}, "method": "remove"},
     {"tag": {"VR": "PN"}, "method": "redact"}]}"""
-RULE_SETS = {name: rule_set(text) for name, text in {**CONFIGS, "paths": PATHS}.items()}
+RULE_SETS = {name: rule_set(text) for name, text in {**CONFIGS, "paths": PATHS, "profile": PROFILE}.items()}
 FORMS = {"explicit": EXPLICIT, "big endian": BIG, "implicit": IMPLICIT}
 
 
@@ -59,18 +59,21 @@ def a_file(items: list[Item], form: Form, *, is_undefined: bool) -> bytes:
     return part10(encode(elements, form), SYNTAXES[form])
 
 
-def an_item(number: int, *, is_undefined: bool, is_nested: bool) -> Item:
-    """An item of which few rules decide anything."""
+def an_item(number: int, *, is_undefined: bool, is_nested: bool, is_decided: bool = False) -> Item:
+    """An item of which few rules decide anything, or many."""
     code = [Element(0x00080100, "SH", b"%04d" % number), Element(0x00080104, "LO", b"meaning ")]
+    if is_decided:
+        day = b"2015%02d%02d" % (number % 12 + 1, number % 28 + 1) if number % 11 else b"no day  "
+        code = [Element(0x00080022, "DA", day), *code, Element(0x00081050, "PN", b"Doe^John%04d" % (number % 50))]
     uid = Element(0x00081155, "UI", b"1.2.%d\0" % (number % 10 + 10) if number % 5 else b"1.2.3.4\0")
     nested = [sequence(0x00081199, code, code, is_undefined=is_undefined)] if is_nested else []
     return Item((*code, uid, *nested, Element(0x00280010, "US", number % 9)), is_undefined)
 
 
-ITEMS = st.tuples(st.integers(10, 9999), st.booleans(), st.booleans())
+ITEMS = st.tuples(st.integers(10, 9999), st.booleans(), st.booleans(), st.booleans())
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=120, deadline=None, derandomize=True)
 @given(
     kinds=st.lists(ITEMS, min_size=1, max_size=4),
     order=st.lists(st.integers(0, 3), min_size=5, max_size=40),
@@ -80,7 +83,7 @@ ITEMS = st.tuples(st.integers(10, 9999), st.booleans(), st.booleans())
     flips=st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 255)), max_size=2),
 )
 def test_a_sequence_comes_out_the_same_damaged_or_not(
-    kinds: list[tuple[int, bool, bool]],
+    kinds: list[tuple[int, bool, bool, bool]],
     order: list[int],
     form: str,
     rules: str,
@@ -89,8 +92,8 @@ def test_a_sequence_comes_out_the_same_damaged_or_not(
 ) -> None:
     items = []
     for place, kind in enumerate(order):
-        number, open_end, nested = kinds[kind % len(kinds)]
-        items.append(an_item(number + place, is_undefined=open_end, is_nested=nested))
+        number, open_end, nested, decided = kinds[kind % len(kinds)]
+        items.append(an_item(number + place, is_undefined=open_end, is_nested=nested, is_decided=decided))
     data = bytearray(a_file(items, FORMS[form], is_undefined=is_undefined))
     begin = data.find(b"meaning")
     for place, bits in flips:
@@ -118,6 +121,18 @@ def damaged(item: Item, what: str) -> Item:
     return item._replace(elements=changed[what])
 
 
+@pytest.mark.parametrize("rules", RULE_SETS)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("is_undefined", [False, True], ids=["defined", "undefined"])
+def test_what_rules_decide_in_items_is_done_in_each_in_its_place(is_undefined: bool, form: str, rules: str) -> None:
+    items = [
+        an_item(n, is_undefined=is_undefined, is_nested=n % 3 == 0, is_decided=n % 4 > 0) for n in range(1000, 1090)
+    ]
+    found, walked = both(a_file(items, FORMS[form], is_undefined=is_undefined), RULE_SETS[rules])
+    assert found == walked
+    assert walked[0] or walked[2]
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("is_undefined", [False, True], ids=["defined", "undefined"])
 @pytest.mark.parametrize(
@@ -135,13 +150,24 @@ def test_what_a_walk_would_see_is_seen(what: str, is_undefined: bool, form: str)
         assert found == walked
 
 
+@pytest.mark.parametrize("is_decided", [False, True], ids=["untouched", "decided"])
 @pytest.mark.parametrize("is_undefined", [False, True], ids=["defined", "undefined"])
-def test_most_items_of_a_long_sequence_are_found(is_undefined: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_most_items_of_a_long_sequence_are_found(
+    is_undefined: bool, is_decided: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     looked_at = Layout.is_that_of
     finds = []
     monkeypatch.setattr(Layout, "is_that_of", lambda *args: finds.append(looked_at(*args)) or finds[-1])
     draw = random.Random(1)
-    items = [an_item(draw.randrange(1000, 9999), is_undefined=is_undefined, is_nested=True) for _ in range(500)]
+    items = [
+        an_item(
+            draw.randrange(1000, 9999),
+            is_undefined=is_undefined,
+            is_nested=is_undefined or not is_decided,
+            is_decided=is_decided,
+        )
+        for _ in range(500)
+    ]
     assert outcome(a_file(items, EXPLICIT, is_undefined=is_undefined), CompiledRules(RULE_SETS["seed-sample"]))[1]
     assert sum(finds) > 300
 
@@ -159,6 +185,6 @@ def test_an_item_nested_too_deep_is_not_found_however_well_its_layout_is_known()
     plans = CompiledRules(RULE_SETS["seed-sample"]).plans(Ground(EXPLICIT_LITTLE))
     layouts = Layouts(EXPLICIT_LITTLE)
     for _ in range(2):
-        layouts.learn(data, 0, len(data), len(data), plans)
+        layouts.learn(data, 0, len(data), len(data), plans, lambda plans, _: plans)
     assert layouts.found(data, 0, len(data), len(data), MAX_DEPTH - 1)
     assert not layouts.found(data, 0, len(data), len(data), MAX_DEPTH)
