@@ -61,11 +61,13 @@ class Nested(Remembered[_Form, int | Start]):
         """Look through the items of a sequence; where its value ends. FileError where they can't be read."""
         if depth > MAX_DEPTH:
             raise too_deep()
+        item_code, u32 = self._encoding.item_code, self._encoding.u32.unpack_from
         while delimited or pos < end:
-            tag, length = read_item(data, pos, end, self._encoding)
+            if pos + 8 <= end and data.startswith(item_code, pos):
+                length = u32(data, pos + 4)[0]
+            elif read_item(data, pos, end, self._encoding)[0] == SEQUENCE_DELIMITATION:
+                return pos + 8
             pos += 8
-            if tag == SEQUENCE_DELIMITATION:
-                break
             form = self._form(data, pos, length, end, depth)
             if form is not None:
                 values += [(tag, data[pos + start : pos + stop]) for tag, start, stop in form.values]
