@@ -22,7 +22,8 @@ from deid_batch.wire import (
 
 MAX_ITEM = 4 << 10
 """Bytes of an item up to which it is remembered how it is built."""
-_MAX_PARTS, _MAX_FORMS = 500, 1024
+_MAX_PARTS, _MAX_FORMS, _MAX_HELD = 500, 1024, 256 << 10
+"""Parts of an item, items, and bytes of items up to which that is remembered: it takes some five times their room."""
 _FREE, _WORTH = 128 << 10, 64
 """To learn takes about as long as to walk: so many bytes of items are learned anyway, others for what was found."""
 
@@ -65,11 +66,11 @@ class Shape(NamedTuple):
 class Remembered(Generic[Form, Name]):
     """How items are built, by what they are called, as far as it is worth while to learn it."""
 
-    __slots__ = ("_known", "_passed", "_spent")
+    __slots__ = ("_held", "_known", "_passed", "_spent")
 
     def __init__(self) -> None:
         self._known: dict[Name, Form | None] = {}
-        self._passed = self._spent = 0
+        self._passed = self._spent = self._held = 0
 
     def is_worth(self, name: Name, size: int) -> bool:
         """Whether to learn an item of so many bytes: one that is called so was seen before."""
@@ -77,9 +78,11 @@ class Remembered(Generic[Form, Name]):
             return False
         if name in self._known:
             self._spent += size
+            self._held += size
             return True
-        if len(self._known) >= _MAX_FORMS:
+        if len(self._known) >= _MAX_FORMS or self._held > _MAX_HELD:
             self._known.clear()
+            self._held = 0
         self._known[name] = None
         return False
 

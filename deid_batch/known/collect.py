@@ -72,7 +72,7 @@ _SHORT_CODES = frozenset(vr.encode() for vr in VRS - LONG_VRS)
 _PIXELS, _PIXEL_ELEMENTS = 0x7FE0, frozenset({0x0008, 0x0009, 0x0010})
 _LONGEST = 10_240
 """Bytes of a value, up to which it may be one that identifies."""
-_MAX_REMEMBERED = 64 << 10
+_MAX_REMEMBERED = 8 << 10
 _UIDS = frozenset({0x00080016, 0x00080018, 0x0020000D, 0x0020000E, 0x00100021})
 """What others may ask for in the same look; it identifies nobody."""
 _ITEM_CODES = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"
@@ -129,7 +129,9 @@ def _looks_like_items(data: bytes, start: int) -> bool:
 
 def identities_of(found: Mapping[int, bytes], encoding: Encoding) -> Identities:
     """What the values of a data set's top level, as `skim` finds them, say that identifies."""
-    return _identities(tuple([item for item in found.items() if item[0] not in _UIDS]), encoding)
+    said_in = tuple([item for item in found.items() if item[0] not in _UIDS])
+    is_short = sum([len(raw) for _, raw in said_in]) <= _MAX_REMEMBERED
+    return (_identities if is_short else _identities.__wrapped__)(said_in, encoding)
 
 
 @lru_cache(maxsize=256)
