@@ -65,20 +65,20 @@ class Layouts(Remembered[Layout, int | Start]):
 
     def found(self, data: bytes, start: int, length: int, end: int, depth: int) -> Layout | None:
         """The layout of the item that begins at `start`; `length` may be UNDEFINED."""
-        layout = self._known.get(self._call(data, start) if length == UNDEFINED else length)
-        if layout is None or start + layout.size > end or depth + layout.depth > MAX_DEPTH:
-            return None
-        if not layout.is_that_of(data, start):
-            return None
-        self._passed += layout.size
-        return layout
+        for layout in self._known.get(self._call(data, start) if length == UNDEFINED else length, ()):
+            fits = start + layout.size <= end and depth + layout.depth <= MAX_DEPTH
+            if fits and layout.is_that_of(data, start):
+                self._passed += layout.size
+                return layout
+        return None
 
     def learn(self, data: bytes, start: int, stop: int, length: int, plans: Plans, inside: PlansInside) -> None:
         """Take in an item that was walked, if one like it was seen before."""
         name = self._call(data, start) if length == UNDEFINED else length
         if self.is_worth(name, stop - start):
-            reader = _Reader(data, start, plans, inside)
-            self._known[name] = reader.layout(stop, delimited=length == UNDEFINED)
+            layout = _Reader(data, start, plans, inside).layout(stop, delimited=length == UNDEFINED)
+            if layout is not None:
+                self._known[name].append(layout)
 
 
 class _Reader(Reader):

@@ -24,6 +24,8 @@ MAX_ITEM = 4 << 10
 """Bytes of an item up to which it is remembered how it is built."""
 _MAX_PARTS, _MAX_FORMS, _MAX_HELD = 500, 1024, 256 << 10
 """Parts of an item, items, and bytes of items up to which that is remembered: it takes some five times their room."""
+_MOST_FORMS = 4
+"""How many forms items may have that are called the same."""
 _FREE, _WORTH = 128 << 10, 64
 """To learn takes about as long as to walk: so many bytes of items are learned anyway, others for what was found."""
 
@@ -69,21 +71,22 @@ class Remembered(Generic[Form, Name]):
     __slots__ = ("_held", "_known", "_passed", "_spent")
 
     def __init__(self) -> None:
-        self._known: dict[Name, Form | None] = {}
+        self._known: dict[Name, list[Form]] = {}
         self._passed = self._spent = self._held = 0
 
     def is_worth(self, name: Name, size: int) -> bool:
-        """Whether to learn an item of so many bytes: one that is called so was seen before."""
+        """Whether to learn an item of so many bytes: one that is called so was seen before, few were learned."""
         if size > MAX_ITEM or self._spent > _FREE + self._passed // _WORTH:
             return False
-        if name in self._known:
+        forms = self._known.get(name)
+        if forms is not None:
             self._spent += size
             self._held += size
-            return True
+            return len(forms) < _MOST_FORMS
         if len(self._known) >= _MAX_FORMS or self._held > _MAX_HELD:
             self._known.clear()
             self._held = 0
-        self._known[name] = None
+        self._known[name] = []
         return False
 
 

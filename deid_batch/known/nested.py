@@ -55,7 +55,8 @@ class Nested(Remembered[_Form, int | Start]):
         if self.is_worth(name, stop - start):
             reader = _Reader(data, start, self._encoding, self)
             shape = reader.shape(start, stop, delimited=length == UNDEFINED)
-            self._known[name] = shape and _Form(shape, tuple(reader.values))
+            if shape is not None:
+                self._known[name].append(_Form(shape, tuple(reader.values)))
 
     def look(self, data: bytes, pos: int, end: int, values: Values, depth: int = 1, *, delimited: bool) -> int:
         """Look through the items of a sequence; where its value ends. FileError where they can't be read."""
@@ -91,14 +92,13 @@ class Nested(Remembered[_Form, int | Start]):
         return header.tag in self._sequences or header.length == UNDEFINED
 
     def _form(self, data: bytes, start: int, length: int, end: int, depth: int) -> _Form | None:
-        form = self._known.get(self._call(data, start) if length == UNDEFINED else length)
-        if form is None:
-            return None
-        heads, expected, size, deeper = form.shape
-        if start + size > end or depth + deeper > MAX_DEPTH or heads.unpack_from(data, start) != expected:
-            return None
-        self._passed += size
-        return form
+        for form in self._known.get(self._call(data, start) if length == UNDEFINED else length, ()):
+            heads, expected, size, deeper = form.shape
+            fits = start + size <= end and depth + deeper <= MAX_DEPTH
+            if fits and heads.unpack_from(data, start) == expected:
+                self._passed += size
+                return form
+        return None
 
     def _look_into(self, data: bytes, pos: int, end: int, length: int, values: Values, depth: int) -> int:
         """Look through one item; where it ends."""
