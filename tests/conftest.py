@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import gc
 import json
 import os
 import shutil
@@ -22,15 +23,16 @@ import pydicom
 import pytest
 from typer.testing import CliRunner
 
-from deid_batch import batch
+from deid_batch import batch, pool, review, verification, worker
 from deid_batch.cli import app
 from deid_batch.plan import Job
-from deid_batch.worker import JobResult, Setting, Worker
+from deid_batch.pool import Tasks
 
 hypothesis.settings.register_profile("here", deadline=None)  # others use the machine too
 hypothesis.settings.load_profile("here")
 
 os.environ.pop("COLUMNS", None)  # which pytest-xdist sets, and tables would be as wide
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each process that is started would compile the package anew
 
 COMMAND = str(Path(sys.executable).with_name("deid-batch"))
 PYDICOM = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -97,12 +99,7 @@ class Place(NamedTuple):
 
     def run_here(self, *options: object) -> subprocess.CompletedProcess[str]:
         """The same in this process and without workers, in a tenth of the time."""
-        command = [*map(str, self._command()), "-j1", *map(str, options)]
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(batch, "_pool", here)
-            result = CliRunner().invoke(app, command)
-        assert isinstance(result.exception, SystemExit | None), result.exception
-        return subprocess.CompletedProcess(command, result.exit_code, result.stdout, result.stderr)
+        return deid_here(*self._command(), "-j1", *options)
 
     def start(self, *options: object, **more: Any) -> subprocess.Popen[str]:
         """The same, under way in a process group of its own."""
@@ -137,15 +134,15 @@ class Here:
     deaths_allowed = 1
     shares_fate = False
 
-    def __init__(self, setting: Setting) -> None:
-        self._worker = Worker(setting)
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
 
     def capacity(self) -> int:
         return 1
 
-    def submit(self, task: str, job: Job) -> Future[JobResult]:
-        future: Future[JobResult] = Future()
-        future.set_result(getattr(self._worker, task)(job))
+    def submit(self, task: str, job: Job) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(self._tasks[task](job))
         return future
 
     def is_death(self, error: BaseException | None) -> bool:
@@ -156,15 +153,33 @@ class Here:
 
 
 @contextmanager
-def here(_options: batch.Options, setting: Setting, _work: str) -> Iterator[Here]:
-    yield Here(setting)
+def pool_here(
+    _jobs: int, setting: object, initializer: Callable[[Any, int], None] = worker.start, tasks: Tasks = pool._TASKS
+) -> Iterator[Here]:
+    """`local_pool` without processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, settling in ((worker, "settle_in"), (verification, "settle_in"), (gc, "freeze")):
+            patch.setattr(module, settling, lambda *_: None)  # what is for a process of its own only
+        initializer(setting, os.getpid())
+    yield Here(tasks)
 
 
 def deid(*arguments: object, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run the console command as a user would."""
     command = [COMMAND, *(os.fspath(a) if isinstance(a, os.PathLike) else str(a) for a in arguments)]
     env = {**os.environ, **environ}
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=300, check=False)
+
+
+def deid_here(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
+    """The same in this process and without workers."""
+    command = [*map(str, arguments)]
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (batch, verification, review):
+            patch.setattr(module, "local_pool", pool_here)
+        result = CliRunner().invoke(app, command, env=environ)
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    return subprocess.CompletedProcess(command, result.exit_code, result.stdout, result.stderr)
 
 
 def tree(folder: Path) -> dict[str, bytes]:

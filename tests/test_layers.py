@@ -1,6 +1,7 @@
 """Imports point one way, from the roof to the ground; each outside library has its rooms."""
 
 import ast
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def name_of(path: Path) -> str:
 SOURCES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
+@cache
 def imported_by(module: str) -> set[str]:
     """The modules that a module imports anywhere in its source: `pydicom.uid`, `deid_batch.values.text`."""
     found: set[str] = set()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from conftest import INSTANCES, PYDICOM, Place, deid, lay, tree
+from conftest import INSTANCES, PYDICOM, Place, deid, deid_here, lay, tree
 from datasets import (
     BIG,
     EXPLICIT,
@@ -36,9 +36,7 @@ from datasets import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.multival import MultiValue
-from typer.testing import CliRunner
 
-from deid_batch.cli import app
 from deid_batch.errors import FileError
 from deid_batch.remains import Wanted, remains_of
 from deid_batch.remnants import LONGEST, names_of, text_runs
@@ -49,8 +47,8 @@ COLUMNS = ["points", "value", "kind", "patients", "files", "occurrences", "tag",
 
 def listed(*arguments: object, code: int = 0) -> list[Row]:
     """The rows of `deid-batch review`."""
-    result = CliRunner().invoke(app, ["review", *map(str, arguments), "--no-progress", "-j1"])
-    assert result.exit_code == code, result.stderr
+    result = deid_here("review", *arguments, "--no-progress", "-j1")
+    assert result.returncode == code, result.stderr
     return list(csv.DictReader(io.StringIO(result.stdout, newline="")))
 
 
@@ -317,7 +315,7 @@ def test_the_list_is_csv_that_no_spreadsheet_takes_for_formulas(tmp_path: Path) 
     for number, value in enumerate(values):
         elements = [Element(0x00080005, "CS", b"ISO_IR 192"), Element(0x00104000, "LT", value.encode())]
         write(tmp_path / "out", f"{number}", *elements)
-    result = deid("review", tmp_path / "out", "-o", tmp_path / "list.csv", "--tag", "PatientComments")
+    result = deid_here("review", tmp_path / "out", "-o", tmp_path / "list.csv", "--tag", "PatientComments")
     assert (result.returncode, result.stdout) == (0, "")
     data = (tmp_path / "list.csv").read_bytes()
     assert data.count(b"\r\n") == len(values) + 2
@@ -370,8 +368,8 @@ def test_a_wrong_call_is_told_and_leaves_nothing(
     (tmp_path / "there.csv").write_text("somebody's")
     (tmp_path / "empty").mkdir()
     before = tree(tmp_path)
-    result = CliRunner().invoke(app, ["review", *arguments, "-j1"])
-    assert (result.exit_code, result.stdout) == (code, "")
+    result = deid_here("review", *arguments, "-j1")
+    assert (result.returncode, result.stdout) == (code, "")
     assert told in result.stderr
     assert tree(tmp_path) == before
 

@@ -7,25 +7,19 @@ import json
 import os
 import resource
 import stat
-from collections.abc import Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pydicom
 import pytest
-from conftest import PYDICOM, Place, deid, lay, new_place, tree
+from conftest import PYDICOM, Place, deid, deid_here, lay, new_place, tree
 from pydicom.dataset import Dataset
 from typer.testing import CliRunner
 
-from deid_batch import verification
 from deid_batch.cli import app
 from deid_batch.config import read_config
 from deid_batch.config.ignored import KINDS
-from deid_batch.plan import Job
 from deid_batch.selectors import TagIs
-from deid_batch.verify.process import Examiner, Places
 
 BASIC = {"profile": "basic", "burnedIn": "allow", "encapsulatedDocuments": "keep"}
 MOVING = {**BASIC, "options": ["retain_long_modified_dates"], "parameters": {"dateShiftScope": "Patient"}}
@@ -45,46 +39,14 @@ def made(place: Place, config: dict[str, Any] = BASIC, *options: object) -> Plac
     return place
 
 
-class Here:
-    """A pool that does each task at once, in this process."""
-
-    deaths_allowed = 1
-    shares_fate = False
-
-    def __init__(self, places: Places) -> None:
-        self._examiner = Examiner(places)
-
-    def capacity(self) -> int:
-        return 1
-
-    def submit(self, task: str, job: Job) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(getattr(self._examiner, task)(job.paths[0] if task == "compare_directory" else job.paths))
-        return future
-
-    def is_death(self, error: BaseException | None) -> bool:
-        return False
-
-    def renew(self, *, alone: bool) -> None:
-        raise AssertionError("nobody can have died")
-
-
-@contextmanager
-def here(_jobs: int, places: Places, *_: object) -> Iterator[Here]:
-    yield Here(places)
-
-
 def verified(place: Place, *options: object) -> tuple[int, str]:
     """(exit code, what is said) of `verify` by the same config, in this process and without workers."""
     return verify_here(place.source, place.out, "-c", place.config, "--work", place.work, *options)
 
 
 def verify_here(*arguments: object) -> tuple[int, str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verification, "local_pool", here)
-        result = CliRunner().invoke(app, ["verify", *map(str, arguments)])
-    assert isinstance(result.exception, SystemExit | None), result.exception
-    return result.exit_code, result.stdout + result.stderr
+    result = deid_here("verify", *arguments)
+    return result.returncode, result.stdout + result.stderr
 
 
 def report(place: Place) -> list[dict[str, str]]:
