@@ -170,7 +170,7 @@ def test_any_name_a_file_system_takes_is_kept_and_has_its_row(place: Place) -> N
         os.mkdir(os.path.join(folder, name))
         with open(os.path.join(folder, name, name), "wb") as file:
             file.write(instance)
-    assert place.run("-v").returncode == 0
+    assert place.run_here("-v").returncode == 0
     for name in STRANGE_NAMES:
         assert os.listdir(os.path.join(os.fsencode(place.out), name)) == [name]
     assert place.rows().keys() == {shown_path(name + b"/" + name) for name in STRANGE_NAMES}
@@ -191,7 +191,7 @@ def test_every_entry_under_source_has_one_row_with_its_reason(place: Place) -> N
     os.symlink("nowhere", place.source / "dangling")
     os.symlink(".", place.source / "loop")
     os.mkfifo(place.source / "pipe")
-    result = place.run()
+    result = place.run_here()
     assert result.returncode == 1
     assert {source[2:]: (row["status"], row["reason"]) for source, row in place.rows().items()} == {
         "sound": ("written", ""),

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import deid, tree
+from conftest import deid_here, tree
 from pydicom import dcmread
 
 Demo = tuple[Path, subprocess.CompletedProcess[str]]
@@ -44,7 +44,7 @@ def test_demo_leaves_alone_what_is_there(tmp_path: Path, taken: str) -> None:
     (tmp_path / "folder/mine").write_text("")
     (tmp_path / "file").write_text("")
     before = tree(tmp_path)
-    result = deid("demo", tmp_path / taken)
+    result = deid_here("demo", tmp_path / taken)
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
     assert tree(tmp_path) == before

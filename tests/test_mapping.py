@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PYDICOM, Place, deid, lay, tree
+from conftest import PYDICOM, Place, deid_here, lay, tree
 from datasets import Element, encode, part10, sequence, with_identity
 from pydicom import dcmread
 
@@ -189,12 +189,12 @@ def test_a_list_that_others_can_read_is_a_warning(tmp_path: Path) -> None:
 
 def test_check_explain_and_preview_know_it_and_show_no_value(tmp_path: Path) -> None:
     config = written(tmp_path, mapping(), dicomTagRules=[{"tag": {"keyword": "PatientID"}, "method": "remove"}])
-    shown = deid("check", config).stdout
+    shown = deid_here("check", config).stdout
     assert "mapping" in shown
     assert "never decides" in shown
-    told = deid("explain", config, "PatientID").stdout
+    told = deid_here("explain", config, "PatientID").stdout
     assert "mapping (lookup of PatientID by ids.csv (3 rows), onMissing set-aside) – decides" in told
-    preview = deid("preview", PYDICOM / "CT_small.dcm", "-c", config)
+    preview = deid_here("preview", PYDICOM / "CT_small.dcm", "-c", config)
     assert "P-CT" in preview.stdout
     assert "0042" not in shown + told + preview.stdout
 
@@ -236,7 +236,7 @@ def test_coverage_is_told_before_anything_is_written_and_the_rest_is_set_aside(p
 def test_two_jobs_make_what_one_makes(study: Place) -> None:
     config = written(study.folder, mapping(to=["PatientID", "ClinicalTrialSubjectID"], onMissing="pseudonym"))
     study = study._replace(config=Path(config))
-    assert study.run().returncode == 0
+    assert study.run_here().returncode == 0
     other = study._replace(out=study.folder / "other", work=study.folder / "other.deid")
     assert other.run("-j2").returncode == 0
     assert tree(study.out) == tree(other.out)

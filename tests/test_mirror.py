@@ -141,7 +141,7 @@ def test_two_jobs_give_the_names_of_one_and_a_dry_run_says_them(place: Place) ->
     for number in range(6):
         put(place, f"Doe_Jane/{number % 2}/{number}", "Doe^Jane")
         put(place, f"Smith/{number}", "Smith^Paul", "99-1")
-    assert place.run().returncode == 0
+    assert place.run_here().returncode == 0
     other = place._replace(out=place.folder / "other", work=place.folder / "other.deid")
     assert other.run("-j2").returncode == 0
     assert tree(place.out) == tree(other.out)

@@ -69,14 +69,14 @@ def test_a_file_is_written_under_whatever_name_it_has_and_once(place: Place) -> 
         put(place.source, b"files/" + name)
         put(place.source, name + b"/in a folder/" + name)
     put(place.source, b"d/" * 200 + b"deep")
-    result = place.run("-v")
+    result = place.run_here("-v")
     assert result.returncode == 0
     assert tree(place.out).keys() == tree(place.source).keys()
     assert len(set(tree(place.out).values())) == 1
     assert place.rows().keys() == {shown_path(os.fsencode(name)) for name in tree(place.source)}
     assert not re.search(r"Doe|\x1b|d/d", result.stdout + result.stderr)
     before = mtimes(place.out)
-    assert place.run().returncode == 0
+    assert place.run_here().returncode == 0
     assert mtimes(place.out) == before
 
 
@@ -297,7 +297,7 @@ def test_a_source_without_dicom_ends_with_code_3(place: Place, content: str) -> 
 
 
 def test_an_empty_source_is_told(place: Place) -> None:
-    result = place.run()
+    result = place.run_here()
     assert (result.returncode, result.stderr) == (3, "deid-batch: SOURCE holds no DICOM file\n")
 
 

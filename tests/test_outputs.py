@@ -131,13 +131,13 @@ def test_no_value_and_no_key_is_left_anywhere(place: Place) -> None:
 def test_a_sop_class_that_is_no_uid_is_not_told(place: Place) -> None:
     dataset = (PYDICOM / "CT_small.dcm").read_bytes()
     (place.source / "one").write_bytes(dataset.replace(b"1.2.840.10008.5.1.4.1.1.2\0", b"SOPCLASS-XQ-Zyxwvut^Qwert\0"))
-    result = place.run("-v")
+    result = place.run_here("-v")
     assert b"XQ" not in b"".join([result.stdout.encode(), result.stderr.encode(), *tree(place.work).values()])
 
 
 def test_a_run_that_finds_nothing_leaves_nothing_identifying_either(place: Place) -> None:
     (place.source / "text").write_bytes(b"TEXTFILE-XQ")
-    result = place.run()
+    result = place.run_here()
     assert result.returncode == 3
     assert result.stderr == "deid-batch: SOURCE holds no DICOM file\n"
     assert b"XQ" not in b"".join([result.stdout.encode(), result.stderr.encode(), *tree(place.work).values()])

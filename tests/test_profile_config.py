@@ -12,7 +12,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from conftest import Place, deid
+from conftest import Place, deid, deid_here
 from typer.testing import CliRunner
 
 from deid_batch.cli import app
@@ -229,7 +229,7 @@ def test_a_run_without_a_config_does_the_basic_profile(study: Place) -> None:
 
 def test_another_profile_for_the_same_out_is_refused(study: Place) -> None:
     for config, code in (("basic", 1), ("basic", 1), ("keep-uids", 2)):
-        done = deid("run", study.source, study.out, "-j1", "-c", config, "--work", study.work, cwd=study.folder)
+        done = deid_here("run", study.source, study.out, "-j1", "-c", config, "--work", study.work)
         assert done.returncode == code, done.stderr
 
 

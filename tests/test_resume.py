@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import INSTANCES, RULES, Place, deid, lay, mtimes, tree
+from conftest import INSTANCES, RULES, Place, deid_here, lay, mtimes, tree
 
 from deid_batch.ledger import Ledger
 
@@ -21,7 +21,7 @@ CT = "PAT1/CT/IM1"
 def test_a_second_run_redoes_nothing(study: Place) -> None:
     assert study.run().returncode == 0
     first, times, log = tree(study.out), mtimes(study.out), study.audit.read_bytes()
-    again = study.run()
+    again = study.run_here()
     assert again.returncode == 0
     assert "\n0 files in" in again.stdout
     assert (tree(study.out), mtimes(study.out), study.audit.read_bytes()) == (first, times, log)
@@ -160,9 +160,9 @@ def test_keys_drawn_at_random_are_kept_for_later_runs_and_for_no_other_out(study
 def test_keygen_makes_keys_that_runs_agree_by(study: Place) -> None:
     study.configure(key=None)
     keys = study.folder / "keys"
-    assert deid("keygen", keys).returncode == 0
+    assert deid_here("keygen", keys).returncode == 0
     assert stat.S_IMODE(keys.stat().st_mode) == 0o600
-    refused, text = deid("keygen", keys), keys.read_text()
+    refused, text = deid_here("keygen", keys), keys.read_text()
     assert (refused.returncode, keys.read_text()) == (2, text)
     result = study.run_here("--keys", keys)
     assert (result.returncode, result.stderr) == (0, "")

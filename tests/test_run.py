@@ -13,7 +13,7 @@ import termios
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, DAMAGED, INSTANCES, NOT_COPIED, PYDICOM, RULES, Place, deid, lay, mtimes, tree
+from conftest import COMMAND, DAMAGED, INSTANCES, NOT_COPIED, PYDICOM, RULES, Place, deid, deid_here, lay, mtimes, tree
 from pydicom import dcmread
 
 from deid_batch import progress
@@ -66,7 +66,7 @@ def test_a_single_file_and_relative_paths_and_a_config_by_name(study: Place) -> 
 
 def test_what_is_not_dicom_is_no_failure(place: Place) -> None:
     lay(place, {"sound": "CT_small.dcm"} | NOT_COPIED)
-    assert place.run().returncode == 0
+    assert place.run_here().returncode == 0
     assert list(tree(place.out)) == ["sound"]
 
 
@@ -75,7 +75,7 @@ def test_a_file_that_is_set_aside_is_one(place: Place) -> None:
     dataset = dcmread(place.source / "no series")
     dataset.SeriesInstanceUID = ""
     dataset.save_as(place.source / "no series")
-    assert place.run().returncode == 1
+    assert place.run_here().returncode == 1
     assert list(tree(place.out)) == ["sound"]
     row = place.rows()["./no series"]
     assert (row["status"], row["reason"], row["output"]) == ("set-aside", "no-scope-uid", "")
@@ -92,11 +92,12 @@ BAD_CALLS = {
 
 
 @pytest.mark.parametrize("call", BAD_CALLS)
-def test_a_call_that_can_not_be_meant_writes_nothing(study: Place, call: str) -> None:
+def test_a_call_that_can_not_be_meant_writes_nothing(study: Place, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    monkeypatch.chdir(study.folder)
     (study.folder / "file").write_text("somebody's")
     (study.folder / "bad.json").write_text('{"dicomTagRules": [{"tag": {"VR": "PN"}, "method": "encript"}]}')
     before = tree(study.folder)
-    result = deid(*call.split(), cwd=study.folder)
+    result = deid_here(*call.split())
     assert result.returncode == BAD_CALLS[call]
     assert result.stderr
     assert "Traceback" not in result.stderr
@@ -120,7 +121,7 @@ def test_dry_run_comes_to_what_a_run_comes_to_and_writes_nothing(finished: Finis
 
 def test_a_run_stops_once_more_files_than_allowed_have_failed(place: Place) -> None:
     lay(place, {f"{number}": "MR_truncated.dcm" for number in range(3)} | {"sound": "CT_small.dcm"})
-    result = place.run("--max-failures", "2")
+    result = place.run_here("--max-failures", "2")
     assert result.returncode == 5
     assert "more than 2 files failed" in result.stderr
     assert list(tree(place.out)) == ["sound"]
@@ -128,7 +129,7 @@ def test_a_run_stops_once_more_files_than_allowed_have_failed(place: Place) -> N
 
 def test_validate_output_fails_what_would_not_fit_its_vr(study: Place) -> None:
     study.configure(rules=[{"tag": {"keyword": "StationName"}, "method": "cryptohash"}])  # 64 digits in an SH of 16
-    assert study.run("--validate-output").returncode == 1
+    assert study.run_here("--validate-output").returncode == 1
     row = study.rows()["./PAT1/CT/IM1"]
     assert (row["status"], row["reason"], row["output"]) == ("failed", "invalid-output", "")
     assert "PAT1/CT/IM1" not in tree(study.out)
@@ -150,7 +151,7 @@ def test_summary_names_unused_rules_drawn_keys_failures_and_the_audit_log(mixed:
     unused = {"tag": {"keyword": "CountryOfResidence"}, "method": "redact"}
     mixed.configure(key=None, encryptKey="", cryptoHashKey="weak as 123", rules=[*RULES, unused])
     log = mixed.folder / ("[red]" + "a long name " * 8 + ".csv")
-    result = mixed.run("--verbose", "--audit", log)
+    result = mixed.run_here("--verbose", "--audit", log)
     lines = result.stdout.splitlines()
     never = lines[lines.index("Rules that never matched (line:column, rule):") + 1 :]
     assert any("CountryOfResidence redact" in line for line in never)
@@ -166,17 +167,17 @@ def test_summary_names_unused_rules_drawn_keys_failures_and_the_audit_log(mixed:
 
 def test_quiet_says_nothing_but_why_nothing_was_done(study: Place) -> None:
     study.configure(key="short")
-    result = study.run("--quiet")
+    result = study.run_here("--quiet")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-    refused = study._replace(source=study.folder / "nowhere").run("-q")
+    refused = study._replace(source=study.folder / "nowhere").run_here("-q")
     assert (refused.returncode, refused.stdout, refused.stderr) == (3, "", "deid-batch: SOURCE does not exist\n")
 
 
 def test_overwrite_does_everything_again_and_leaves_nothing_of_what_fails_now(study: Place) -> None:
-    assert study.run().returncode == 0
+    assert study.run_here().returncode == 0
     before, contents = mtimes(study.out), tree(study.out)
     shutil.copyfile(PYDICOM / "MR_truncated.dcm", study.source / "PAT1/CT/IM1")
-    assert study.run("--overwrite").returncode == 1
+    assert study.run_here("--overwrite").returncode == 1
     del contents["PAT1/CT/IM1"]
     assert tree(study.out) == contents
     assert all(written > before[name] for name, written in mtimes(study.out).items())
@@ -185,10 +186,10 @@ def test_overwrite_does_everything_again_and_leaves_nothing_of_what_fails_now(st
 def test_out_that_nobody_knows_is_refused_unless_overwrite(study: Place) -> None:
     (study.out / "PAT1/CT/IM1").mkdir(parents=True)
     (study.out / "PAT2").write_text("somebody's")
-    assert study.run().returncode == 2
+    assert study.run_here().returncode == 2
     assert tree(study.out) == {"PAT2": b"somebody's"}
     assert not study.work.exists()
-    assert study.run("--overwrite").returncode == 1
+    assert study.run_here("--overwrite").returncode == 1
     assert set(tree(study.out)) == {"PAT2", "PAT1/MR/IM1", "PAT1/MR/IM2", "PAT1/MR/IM3.txt"}
     failed = {source for source, row in study.rows().items() if row["reason"] == "name-collision"}
     assert failed == {f"./{name}" for name in INSTANCES if "MR" not in name}

@@ -87,7 +87,7 @@ def test_source_that_is_not_there_is_refused(here: Path) -> None:
 @pytest.mark.parametrize("options", [["--work", "{out}/work"], ["--audit", "{out}/audit.csv"]], ids=" ".join)
 def test_nothing_is_written_where_places_lie_inside_each_other(study: Place, options: list[str]) -> None:
     before = tree(study.folder)
-    result = study.run(*(option.format(out=study.out, source=study.source) for option in options))
+    result = study.run_here(*(option.format(out=study.out, source=study.source) for option in options))
     assert result.returncode == 2
     assert "must lie outside" in result.stderr
     assert tree(study.folder) == before
