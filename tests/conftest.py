@@ -33,6 +33,7 @@ hypothesis.settings.load_profile("here")
 
 os.environ.pop("COLUMNS", None)  # which pytest-xdist sets, and tables would be as wide
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each process that is started would compile the package anew
+sys.dont_write_bytecode = False  # and each run the tests
 
 COMMAND = str(Path(sys.executable).with_name("deid-batch"))
 PYDICOM = Path(pydicom.__file__).parent / "data" / "test_files"

@@ -179,6 +179,7 @@ def test_figures_go_between_the_readme_s_markers(tmp_path: Path, monkeypatch: py
     )
 
 
+@pytest.mark.slow
 def test_the_suite_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--scale", "0.0004", "--corpus", "mr", "--peers", "cp", "--repeat", "1", "--no-extras"]
     kept = tmp_path / "kept.json"

@@ -284,7 +284,7 @@ def test_files_without_patient_id_are_told_apart_by_their_study(tmp_path: Path) 
 
 
 def test_jobs_and_backwards_order_do_not_matter(study: Place) -> None:
-    one, two = (deid("review", study.source, "-j", jobs).stdout for jobs in (1, 2))
+    one, two = (run("review", study.source, "-j", jobs).stdout for run, jobs in ((deid_here, 1), (deid, 2)))
     assert one == two
     assert one.splitlines()[0] == ",".join(COLUMNS)
 

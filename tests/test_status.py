@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import MANY_FILES, Place, deid, killed, mtimes, tree, wait_for
+from conftest import MANY_FILES, Place, deid_here, killed, mtimes, tree, wait_for
 from typer.testing import CliRunner
 
 from deid_batch.cli import app
@@ -97,8 +97,9 @@ def test_a_finished_run_shows_the_same_files_as_its_summary_and_is_left_as_it_is
     assert mtimes(place.folder) == before
 
 
-def test_an_out_that_no_run_knows_is_a_wrong_call(tmp_path: Path) -> None:
-    result = deid("status", "nowhere", cwd=tmp_path)
+def test_an_out_that_no_run_knows_is_a_wrong_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = deid_here("status", "nowhere")
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("deid-batch: no run is known for this OUT")
     assert not any(tmp_path.iterdir())

@@ -192,8 +192,8 @@ def test_the_report_does_not_depend_on_the_number_of_jobs(place: Place) -> None:
     made(place)
     reports = []
     change(place.out / "PAT1/CT/IM1", ImageComments="CompressedSamples")
-    for jobs in (1, 2):
-        result = deid("verify", place.source, place.out, "-c", place.config, "--work", place.work, f"-j{jobs}")
+    for run, jobs in ((deid_here, 1), (deid, 2)):
+        result = run("verify", place.source, place.out, "-c", place.config, "--work", place.work, f"-j{jobs}")
         assert result.returncode == 4, result.stderr
         reports.append((place.work / "verify.csv").read_bytes())
     assert reports[0] == reports[1]
