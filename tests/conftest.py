@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import gc
 import json
 import os
@@ -70,19 +69,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Workers of pytest-xdist must agree on the order, which that of a set would not let them."""
     if os.environ.get("PYTEST_XDIST_WORKER"):
         items.sort(key=lambda item: item.nodeid)
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Among several workers of pytest-xdist, a test that is marked so has the machine for itself."""
-    if not os.environ.get("PYTEST_XDIST_WORKER"):
-        return (yield)
-    shared = item.config._tmp_path_factory.getbasetemp().parent  # type: ignore[attr-defined]
-    with open(shared / "queue", "w") as queue, open(shared / "machine", "w") as machine:
-        fcntl.flock(queue, fcntl.LOCK_EX)  # who waits for the machine is not overtaken
-        fcntl.flock(machine, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
-        fcntl.flock(queue, fcntl.LOCK_UN)
-        return (yield)
 
 
 class Place(NamedTuple):
@@ -198,7 +184,7 @@ def mtimes(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "waited in vain"
@@ -209,7 +195,7 @@ def killed(process: subprocess.Popen[str]) -> None:
     """End a run and all its workers at once, as if the machine had been switched off."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
 
 
 def new_place(folder: Path) -> Place:

@@ -84,7 +84,7 @@ class Cluster:
         for group in self._groups:
             with suppress(ProcessLookupError):
                 os.killpg(group.pid, signal.SIGKILL)
-            group.wait(timeout=30)
+            group.wait(timeout=300)
 
 
 @contextmanager

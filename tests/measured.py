@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -89,19 +90,20 @@ def sparse(path: Path, *parts: bytes | int) -> None:
 
 
 class Watched(NamedTuple):
-    """How a run ended, how long it took, and the most memory of its processes in MB."""
+    """How a run ended, how long it took, by the clock and of CPUs, and the most memory of its processes in MB."""
 
     returncode: int
     stdout: str
     stderr: str
     seconds: float
+    cpu_seconds: float
     parent_mb: float
     others_mb: list[int]
 
 
 def watched(process: subprocess.Popen[str]) -> Watched:
     """Let a run that leads its process group come to its end, and look at all processes of the group meanwhile."""
-    began, peaks = time.monotonic(), dict[int, float]()
+    began, cpu_before, peaks = time.monotonic(), cpu_seconds(), dict[int, float]()
     with ThreadPoolExecutor(1) as threads:
         output = threads.submit(process.communicate, timeout=900)
         while not output.done():
@@ -112,7 +114,14 @@ def watched(process: subprocess.Popen[str]) -> Watched:
             time.sleep(0.1)
     seconds = time.monotonic() - began
     parent = peaks.pop(process.pid)
-    return Watched(process.returncode, *output.result(), seconds, parent, sorted(map(int, peaks.values())))
+    cpu = cpu_seconds() - cpu_before
+    return Watched(process.returncode, *output.result(), seconds, cpu, parent, sorted(map(int, peaks.values())))
+
+
+def cpu_seconds() -> float:
+    """What all processes have taken that this one started, and theirs, and that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def peak_mb(process: Path) -> float:

@@ -48,6 +48,12 @@ def cluster(lasting: Cluster) -> Cluster:
 
 
 @pytest.fixture
+def several(place: Place, several_run: Place) -> Place:
+    """A place for a run of several jobs."""
+    return place._replace(source=several_run.source)
+
+
+@pytest.fixture
 def own_cluster(tmp_path: Path) -> Iterator[Cluster]:
     """A cluster of this test alone, without workers yet."""
     with started(tmp_path / "cluster") as cluster:
@@ -66,7 +72,7 @@ def wait_for_outputs(place: Place, process: subprocess.Popen[str], files: int = 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     """(exit code, stderr) of a run."""
-    _, stderr = process.communicate(timeout=100)
+    _, stderr = process.communicate(timeout=300)
     return process.returncode, stderr
 
 
@@ -91,12 +97,12 @@ def holds_finished_files_only(place: Place, undisturbed: dict[str, bytes]) -> bo
     return all(contents == undisturbed[name] for name, contents in tree(place.out).items())
 
 
-def test_a_cluster_makes_the_same_as_local_processes(busy: Place, undisturbed_run: Place, cluster: Cluster) -> None:
-    result = busy.run(*on(cluster))
+def test_a_cluster_makes_the_same_as_local_processes(several: Place, several_run: Place, cluster: Cluster) -> None:
+    result = several.run(*on(cluster))
     assert (result.returncode, result.stderr) == (1, "")
-    assert tree(busy.out) == tree(undisturbed_run.out)
-    assert books(busy) == books(undisturbed_run)
-    assert names(busy.work) == names(undisturbed_run.work)
+    assert tree(several.out) == tree(several_run.out)
+    assert books(several) == books(several_run)
+    assert names(several.work) == names(several_run.work)
 
 
 def test_names_and_crosswalk_are_the_same_on_a_cluster(study: Place, cluster: Cluster) -> None:
@@ -117,28 +123,26 @@ def test_a_dry_run_on_a_cluster_is_done_beside_out_and_leaves_nothing(study: Pla
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_killed_workers_cost_nothing(busy: Place, undisturbed_run: Place, cluster: Cluster, number: int) -> None:
-    process = busy.start(*on(cluster))
-    wait_for_outputs(busy, process, 100)
+def test_killed_workers_cost_nothing(several: Place, several_run: Place, cluster: Cluster, number: int) -> None:
+    process = several.start(*on(cluster))
+    wait_for_outputs(several, process, 100)
     for pid in cluster.workers()[:number]:
         os.kill(pid, signal.SIGKILL)
     assert ended(process) == (1, "")
-    assert tree(busy.out) == tree(undisturbed_run.out)
-    assert books(busy) == books(undisturbed_run)
+    assert tree(several.out) == tree(several_run.out)
+    assert books(several) == books(several_run)
 
 
-def test_a_run_goes_on_with_the_workers_that_are_left(
-    busy: Place, undisturbed_run: Place, own_cluster: Cluster
-) -> None:
+def test_a_run_goes_on_with_the_workers_that_are_left(several: Place, several_run: Place, own_cluster: Cluster) -> None:
     own_cluster.add_workers(1)
     lost = own_cluster.add_workers(1)
-    process = busy.start(*on(own_cluster))
-    wait_for_outputs(busy, process, 100)
+    process = several.start(*on(own_cluster))
+    wait_for_outputs(several, process, 100)
     os.killpg(lost.pid, signal.SIGKILL)
     assert ended(process) == (1, "")
     assert len(own_cluster.workers()) == 1
-    assert tree(busy.out) == tree(undisturbed_run.out)
-    assert books(busy) == books(undisturbed_run)
+    assert tree(several.out) == tree(several_run.out)
+    assert books(several) == books(several_run)
 
 
 @pytest.mark.parametrize("kind", ["poison", "hanging", "stuck"])
@@ -205,28 +209,25 @@ def test_keys_do_not_travel(study: Place, cluster: Cluster) -> None:
     assert not [form(key) for key in keys for form in forms if form(key) in sent]
 
 
-def test_keys_lie_in_a_private_file_while_the_run_goes_on(busy: Place, cluster: Cluster) -> None:
-    process = busy.start(*on(cluster))
-    wait_for_outputs(busy, process)
-    assert [path.stat().st_mode & 0o7777 for path in settings(busy)] == [0o600]
+def test_keys_lie_in_a_private_file_while_the_run_goes_on(several: Place, cluster: Cluster) -> None:
+    process = several.start(*on(cluster))
+    wait_for_outputs(several, process)
+    assert [path.stat().st_mode & 0o7777 for path in settings(several)] == [0o600]
     assert ended(process)[0] == 1
-    assert settings(busy) == []
+    assert settings(several) == []
 
 
-def test_keys_that_a_killed_run_has_left_are_taken_away(
-    busy: Place, undisturbed: dict[str, bytes], cluster: Cluster
-) -> None:
-    process = busy.start(*on(cluster))
-    wait_for_outputs(busy, process, 50)
+def test_keys_that_a_killed_run_has_left_are_taken_away(several: Place, several_run: Place, cluster: Cluster) -> None:
+    process = several.start(*on(cluster))
+    wait_for_outputs(several, process, 50)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    assert len(settings(busy)) == 1
-    assert busy.run_here().returncode == 1
-    assert settings(busy) == []
-    assert tree(busy.out) == undisturbed
+    assert len(settings(several)) == 1
+    assert several.run_here().returncode == 1
+    assert settings(several) == []
+    assert tree(several.out) == tree(several_run.out)
 
 
-@pytest.mark.alone
 def test_a_signal_lets_the_jobs_under_way_finish_and_leaves_none(
     busy: Place, undisturbed: dict[str, bytes], cluster: Cluster
 ) -> None:
@@ -246,15 +247,14 @@ def test_a_signal_lets_the_jobs_under_way_finish_and_leaves_none(
     assert before.items() <= mtimes(busy.out).items()
 
 
-@pytest.mark.alone
 def test_a_second_signal_stops_at_once(busy: Place, undisturbed: dict[str, bytes], cluster: Cluster) -> None:
     lay_hanging = busy.folder / "dump" / "hanging"
     shutil.copyfile(next(path for path in busy.source.rglob("*") if path.is_file()), lay_hanging)
     process = busy._replace(source=lay_hanging.parent).start(*on(cluster), "--file-timeout", "5")
     wait_for(lambda: (cluster.folder / "hanging").exists() and busy.work.exists())
-    time.sleep(0.3)
+    time.sleep(1)
     os.killpg(process.pid, signal.SIGINT)
-    time.sleep(0.3)
+    time.sleep(1)
     assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
     assert ended(process) == (130, f"deid-batch: stopped at once; {AGAIN}")
@@ -272,7 +272,7 @@ def test_a_scheduler_that_ends_stops_the_run_and_another_goes_on(
     own_cluster.scheduler.kill()
     code, stderr = ended(process)
     assert (code, stderr) == (5, f"deid-batch: stopped: the Dask scheduler is gone, or has dropped the jobs; {AGAIN}")
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 60
     assert settings(busy) == []
     before = mtimes(busy.out)
     assert busy.run("-j2").returncode == 1
@@ -289,7 +289,7 @@ cli.main()
 
 def test_a_cluster_without_workers_stops_the_run(study: Place, own_cluster: Cluster) -> None:
     command = [sys.executable, "-c", IMPATIENT, *map(str, study._command()), *on(own_cluster)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     told = f"deid-batch: stopped: the Dask cluster has had no workers for two minutes; {AGAIN}"
     assert (result.returncode, result.stderr) == (5, told)
     assert not names(study.out)
@@ -333,7 +333,7 @@ def test_no_scheduler_is_told_soon_and_nothing_is_written(study: Place) -> None:
     began = time.monotonic()
     result = study.run("--backend", "dask", "--scheduler", address)
     assert (result.returncode, result.stderr) == (5, f"deid-batch: no Dask scheduler answers at {address}\n")
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
     assert not study.out.exists()
     assert not study.work.exists()
 

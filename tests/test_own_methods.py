@@ -41,7 +41,7 @@ def deid(site: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[
     path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "deid_batch", *arguments]
     env = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200"}
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, check=False, timeout=300)
 
 
 def write(folder: Path, config: object) -> None:

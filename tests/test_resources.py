@@ -188,7 +188,7 @@ def test_an_out_that_vanishes_under_working_processes_is_not_made_anew(
     wait_for(lambda: len([*busy.out.glob("*/*/*")]) > 10 or process.poll() is not None)
     elsewhere = busy.folder / "elsewhere"
     busy.out.rename(elsewhere)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=300)
     assert stopped(subprocess.CompletedProcess("", process.returncode, stdout, stderr), "OUT can't be written to")
     assert not busy.out.exists()
     assert tree(elsewhere).items() < undisturbed.items()
@@ -201,7 +201,7 @@ def test_an_out_that_vanishes_under_working_processes_is_not_made_anew(
 def test_too_few_open_files_stop_the_run(study: Place, expected: dict[str, bytes], files: int) -> None:
     limit = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (files, files))
     process = study.start(preexec_fn=limit)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=300)
     if files > 17 and process.returncode == 0:
         return  # they are enough, if only just
     result = subprocess.CompletedProcess("", process.returncode, stdout, stderr)
@@ -323,7 +323,7 @@ def without_privileges() -> None:
 def start_unprivileged(study: Place) -> Callable[[], subprocess.CompletedProcess[str]]:
     def run() -> subprocess.CompletedProcess[str]:
         process = study.start(preexec_fn=without_privileges)
-        stdout, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=300)
         return subprocess.CompletedProcess("", process.returncode, stdout, stderr)
 
     try:

@@ -211,7 +211,7 @@ def test_a_summary_that_can_not_be_written_is_no_traceback(finished: Finished) -
     place, _ = finished
     with open("/dev/full", "wb") as full:
         process = place.start("--dry-run", stdout=full)
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=300)
     assert (process.returncode, stderr) == (5, "deid-batch: stopped: No space left on device\n")
 
 
@@ -229,7 +229,7 @@ def test_a_terminal_sees_a_bar_with_files_bytes_and_failures(mixed: Place) -> No
         while part := os.read(leader, 4096):
             shown += part
     os.close(leader)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode == 1
     last = shown.decode().replace("\r", "\n").strip().splitlines()[-1]
     assert re.match(r"de-identify: 100%\|.*\| 9/9 \[.*files/s, 0 MB, 1 failed\]", last), last
