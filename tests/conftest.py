@@ -164,7 +164,7 @@ def deid_here(*arguments: object, **environ: str) -> subprocess.CompletedProcess
     with pytest.MonkeyPatch.context() as patch:
         for module in (batch, verification, review):
             patch.setattr(module, "local_pool", pool_here)
-        result = CliRunner().invoke(app, command, env=environ)
+        result = CliRunner().invoke(app, command, env=environ, prog_name="deid-batch")
     assert isinstance(result.exception, SystemExit | None), result.exception
     return subprocess.CompletedProcess(command, result.exit_code, result.stdout, result.stderr)
 
@@ -255,7 +255,7 @@ def several_run(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return place
 
 
-MANY_FILES, SEVERAL_FILES = 1500, 500
+MANY_FILES, SEVERAL_FILES = 1500, 400
 _MANY = [
     "MR_small.dcm", "rtplan.dcm", "image_dfl.dcm", "MR_truncated.dcm", "CT_small.dcm", "rtdose.dcm", "reportsi.dcm",
     "JPEG2000.dcm", "MR_small_bigendian.dcm", "test-SR.dcm",

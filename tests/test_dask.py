@@ -350,7 +350,7 @@ def test_no_scheduler_is_told_soon_and_nothing_is_written(study: Place) -> None:
 )
 def test_a_wrong_call_writes_nothing(study: Place, options: list[str], told: str) -> None:
     pytest.importorskip("distributed")
-    result = study.run(*options)
+    result = study.run_here(*options)
     assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
     assert result.stderr.startswith("deid-batch: ")
     assert told in result.stderr

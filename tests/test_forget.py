@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, PYDICOM, Place, deid, tree
+from conftest import COMMAND, PYDICOM, Place, deid_here, tree
 from pydicom import dcmread
 from typer.testing import CliRunner
 
@@ -112,7 +112,7 @@ def test_who_is_not_known_is_told_and_nothing_changes(two: Place, patient: str) 
 def test_a_run_under_way_is_not_disturbed(two: Place) -> None:
     assert two.run_here().returncode == 0
     with locked(str(two.work)):
-        done = deid("forget", JANE, two.out, "--work", two.work)
+        done = deid_here("forget", JANE, two.out, "--work", two.work)
     assert done.returncode == 5
     assert "another run holds OUT" in done.stderr
     assert len(two.rows()) == 5

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from datasets import MEMORY
 
 from deid_batch.plan import MAX_FILES
 
@@ -70,12 +74,22 @@ def used(files: int, folder: Path) -> dict[str, float]:
     return figures
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder where it costs little that a ledger is synced, if there is room."""
+    if MEMORY is None or shutil.disk_usage(MEMORY).free < 4 << 30:
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=MEMORY) as made:
+        yield Path(made)
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no /proc")
 @pytest.mark.parametrize(
-    ("files", "most"), [(20_000, 30), pytest.param(1_000_000, 40, marks=pytest.mark.slow)], ids=["20,000", "1,000,000"]
+    ("files", "most"), [(5_000, 30), pytest.param(1_000_000, 40, marks=pytest.mark.slow)], ids=["5,000", "1,000,000"]
 )
-def test_a_ledger_of_many_files_is_planned_and_kept_in_little_memory(tmp_path: Path, files: int, most: int) -> None:
-    figures = used(files, tmp_path)
+def test_a_ledger_of_many_files_is_planned_and_kept_in_little_memory(folder: Path, files: int, most: int) -> None:
+    figures = used(files, folder)
     assert figures["planned_files"] == figures["written"] == figures["rows"] == files
     assert figures["jobs"] >= files / MAX_FILES
     assert figures["planned"] < 300
