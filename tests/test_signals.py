@@ -265,22 +265,3 @@ def test_a_file_that_kills_its_worker_is_a_row(place: Place, monkeypatch: pytest
 def test_a_worker_whose_parent_is_gone_already_ends() -> None:
     script = "import os; from deid_batch.worker import start; start(None, os.getpid())"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 1
-
-
-WAITING_THREAD = """
-import threading
-from deid_batch import cli
-threading.Thread(target=threading.Event().wait).start()
-def app(prog_name):
-    print("said")
-    raise KeyboardInterrupt if {} else SystemExit(130)
-cli.app = app
-cli.main()
-"""
-
-
-@pytest.mark.parametrize("raised", [True, False])
-def test_an_interrupted_run_ends_whatever_a_library_waits_for(raised: bool) -> None:
-    code = WAITING_THREAD.format(raised)
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
-    assert (result.returncode, result.stdout, result.stderr) == (130, "said\n", "")

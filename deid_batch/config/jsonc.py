@@ -25,7 +25,7 @@ STRING: /"(?:[^"\\\x00-\x1f]|\\(?:["\\\/bfnrt]|u[0-9a-fA-F]{4}))*"/
 NUMBER: /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/
 WORD: "true" | "false" | "null"
 COMMENT: /\/\/[^\n]*/ | /\/\*(?:[^*]|\*(?!\/))*\*\//
-%import common.WS
+WS: /[ \t\f\r\n]+/
 %ignore WS
 %ignore COMMENT
 """
