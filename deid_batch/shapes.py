@@ -52,8 +52,10 @@ class Call:
     def __call__(self, data: bytes, start: int) -> Start:
         last = start + MAX_ITEM
         first = data.find(self._delimitation, start, last)
-        second = data.find(self._delimitation, first + 8, last) if first >= 0 else 0
-        return data[start : start + 8], first - start, second - start
+        if first < 0:
+            return data[start : start + 8], -1, -1
+        second = data.find(self._delimitation, first + 8, last)
+        return data[start : start + 8], first - start, second - start if second >= 0 else -1
 
 
 class Shape(NamedTuple):
