@@ -303,9 +303,9 @@ def test_an_empty_source_is_told(place: Place) -> None:
 
 MEASURED = """
 import sys
-from deid_batch.cli import main
+from deid_batch.cli import app
 try:
-    main()
+    app()
 finally:
     print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")), file=sys.stderr)
 """

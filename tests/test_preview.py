@@ -201,10 +201,10 @@ def watch(event, arguments):
     if event in CHANGES or (event == "open" and arguments[2] & WRITES):
         sys.stderr.write(f"WRITES {event} {arguments}\\n")
 sys.addaudithook(watch)
-from deid_batch.cli import main
+from deid_batch.cli import app
 for sys.argv[1:] in json.loads(sys.argv[1]):
     try:
-        main()
+        app()
     except SystemExit as end:
         sys.stderr.write(f"ends with {end.code}\\n")
 """
