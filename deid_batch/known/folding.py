@@ -13,6 +13,9 @@ SEPARATOR, MARK, LOWER, UPPER, DIGIT, ALONE = range(6)
 """Kinds of characters; those that are ALONE belong to scripts without blanks between words."""
 _ASCII_WORD = re.compile(r"[A-Z]+[a-z]*|[a-z]+|[0-9]+")
 _DIGRAPH = re.compile("([aou])e")
+_NO_BLANKS = re.compile("[^ ]+")
+_SMALL_LETTERS = bytes(range(256)).lower()
+_NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalnum())
 _SPECIAL = {
     "æ": "a", "œ": "o", "ø": "o", "ß": "ss", "þ": "th", "ð": "d", "đ": "d", "ł": "l", "ħ": "h", "ı": "i",
     "ŋ": "n", "ŧ": "t",
@@ -39,17 +42,24 @@ class Folded(NamedTuple):
 
 def fold(text: str) -> Folded:
     """A text as it is compared. Words begin also where digits or, behind a small letter, a capital one does."""
-    return _fold_ascii(text) if text.isascii() else _fold_any(text)
+    folding, pos = _Folding(), 0
+    for match in () if text.isascii() else _NO_BLANKS.finditer(text):
+        if not match[0].isascii():
+            folding.add_ascii(text[pos : match.start()], pos)
+            folding.add(match[0], match.start())
+            pos = match.end()
+    folding.add_ascii(text[pos:], pos)
+    return folding.folded()
 
 
 def letters_of(text: str) -> str:
     """The letters and digits of a text as they are compared, without the way back."""
     if not text.isascii():
-        return _fold_any(text).letters
-    words = _ASCII_WORD.findall(text)
-    small = "".join(words).lower()
+        return fold(text).letters
+    small = text.encode("ascii").translate(_SMALL_LETTERS, _NO_LETTERS).decode("ascii")
     if _DIGRAPH.search(small) is None:
         return small
+    words = _ASCII_WORD.findall(text)
     return "".join([_DIGRAPH.sub(r"\1", word.lower()) for word in words])
 
 
@@ -63,56 +73,60 @@ def kind_of(char: str) -> int:
     return _CHARACTERS[char][1]
 
 
-def _fold_ascii(text: str) -> Folded:
-    letters: list[str] = []
-    starts: list[int] = []
-    stops: list[int] = []
-    begins, ends = bytearray(), bytearray()
-    for match in _ASCII_WORD.finditer(text):
-        start, stop = match.span()
-        word = match[0].lower()
-        if "e" in word and _DIGRAPH.search(word):
-            dropped = {it.end() - 1 for it in _DIGRAPH.finditer(word)}
-            kept = [at for at in range(len(word)) if at not in dropped]
-            starts.extend(start + at for at in kept)
-            stops.extend(start + at for at in kept[1:])
-            stops.append(stop)
-            word = "".join(word[at] for at in kept)
-        else:
-            starts.extend(range(start, stop))
-            stops.extend(range(start + 1, stop + 1))
-        letters.append(word)
-        begins += b"\1" + bytes(len(word) - 1)
-        ends += bytes(len(word) - 1) + b"\1"
-    return Folded("".join(letters), starts, stops, begins, ends)
+class _Folding:
+    """A text that is folded part by part; between the parts stand blanks."""
 
+    def __init__(self) -> None:
+        self._letters: list[str] = []
+        self._starts: list[int] = []
+        self._stops: list[int] = []
+        self._begins = bytearray()
 
-def _fold_any(text: str) -> Folded:
-    letters: list[str] = []
-    starts: list[int] = []
-    stops: list[int] = []
-    begins = bytearray()
-    before, may_drop = SEPARATOR, False
-    for at, char in enumerate(text):
-        folded, kind = _CHARACTERS[char]
-        if kind == SEPARATOR:
-            before = SEPARATOR
-            continue
-        is_new = before == SEPARATOR or (kind != before and (kind, before) != (LOWER, UPPER)) or kind == ALONE
-        if not letters and kind == MARK:
-            continue
-        if kind == MARK or (folded == "e" and may_drop and not is_new):
-            stops[-1] = at + 1
-            may_drop = may_drop and kind == MARK
-            continue
-        for number, letter in enumerate(folded):
-            letters.append(letter)
-            starts.append(at)
-            stops.append(at + 1)
-            begins.append(is_new and not number)
-        before, may_drop = kind, folded[-1:] in ("a", "o", "u")
-    ends = begins[1:] + b"\1" if begins else bytearray()
-    return Folded("".join(letters), starts, stops, begins, ends)
+    def folded(self) -> Folded:
+        """What the parts became together."""
+        ends = self._begins[1:] + b"\1" if self._begins else bytearray()
+        return Folded("".join(self._letters), self._starts, self._stops, self._begins, ends)
+
+    def add_ascii(self, part: str, offset: int) -> None:
+        """Fold a part that stands `offset` letters behind the beginning and is ASCII."""
+        for match in _ASCII_WORD.finditer(part):
+            start, stop = offset + match.start(), offset + match.end()
+            word = match[0].lower()
+            if "e" in word and _DIGRAPH.search(word):
+                dropped = {it.end() - 1 for it in _DIGRAPH.finditer(word)}
+                kept = [at for at in range(len(word)) if at not in dropped]
+                self._starts.extend(start + at for at in kept)
+                self._stops.extend(start + at for at in kept[1:])
+                self._stops.append(stop)
+                word = "".join(word[at] for at in kept)
+            else:
+                self._starts.extend(range(start, stop))
+                self._stops.extend(range(start + 1, stop + 1))
+            self._letters.append(word)
+            self._begins += b"\1" + bytes(len(word) - 1)
+
+    def add(self, part: str, offset: int) -> None:
+        """Fold any part that stands `offset` letters behind the beginning."""
+        before, may_drop = SEPARATOR, False
+        for at, char in enumerate(part, offset):
+            folded, kind = _CHARACTERS[char]
+            if kind == SEPARATOR:
+                before = SEPARATOR
+                continue
+            is_new = before == SEPARATOR or (kind != before and (kind, before) != (LOWER, UPPER)) or kind == ALONE
+            if not self._letters and kind == MARK:
+                continue
+            if kind == MARK or (folded == "e" and may_drop and not is_new):
+                self._stops[-1] = at + 1
+                if kind != MARK:
+                    before, may_drop = kind, False
+                continue
+            for number, letter in enumerate(folded):
+                self._letters.append(letter)
+                self._starts.append(at)
+                self._stops.append(at + 1)
+                self._begins.append(is_new and not number)
+            before, may_drop = kind, folded[-1:] in ("a", "o", "u")
 
 
 class _Characters(dict[str, tuple[str, int]]):

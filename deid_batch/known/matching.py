@@ -85,8 +85,10 @@ class Known:
         if not self.token or not text:
             return []
         spans = [Span(it.start, it.stop, "day") for it in self._known_days(text)]
-        if self._automaton is not None and next(self._automaton.iter(letters_of(text)), None) is not None:
-            folded = fold(text)
+        folded = None if text.isascii() else fold(text)
+        letters = folded.letters if folded else letters_of(text)
+        if self._automaton is not None and next(self._automaton.iter(letters), None) is not None:
+            folded = folded or fold(text)
             hits = list(_hits(self._automaton, folded, text))
             if hits:
                 spans += _Evidence(self, text, folded, hits).spans()

@@ -221,9 +221,9 @@ def _identifiers(text: str) -> Iterator[Form]:
     for digits in _DIGITS.finditer(text):
         first = max(stop, digits.start() - _LONGEST_LABEL)
         before = text[first : digits.start()].rstrip(_BESIDE)
-        if not before.casefold().endswith(_LABELS) and not before.rstrip(_CAPITALS).rstrip(_BESIDE).casefold().endswith(
-            _LABELS
-        ):
+        without = before.rstrip(_CAPITALS)
+        is_labelled = before.casefold().endswith(_LABELS)
+        if not is_labelled and (without == before or not without.rstrip(_BESIDE).casefold().endswith(_LABELS)):
             continue
         for match in _LABELLED.finditer(text, first, digits.end() + _LONGEST_LABEL):
             number = _up_to_word(match[1].split("  ")[0])

@@ -37,6 +37,8 @@ _FORMS = re.compile(
     r"(?P<y5>\d{4})(?![\d]|\.\d)",
     re.IGNORECASE,
 )
+_NUMERIC = re.compile(r"\d[-./_ ]\d{1,2}[-./_ ]\d|\d{8}")
+_STEMS = tuple({name[:3] for name in _NUMBER_OF if name.isascii()})
 _DIGITS = re.compile("[0-9]+")
 _WORD_BEFORE = re.compile(r"([^\W\d_]{3,12})\.?[ ._-]{0,3}$")
 _LONGEST_NAME = 16
@@ -99,7 +101,18 @@ class Written(NamedTuple):
 @lru_cache(maxsize=16)
 def find_dates(text: str) -> tuple[Written, ...]:
     """The dates in a text, in their order. What is asked for by two in turn is found once."""
-    return tuple(_dates_in(text))
+    return tuple(_dates_in(text)) if _may_hold_some(text) else ()
+
+
+def _may_hold_some(text: str) -> bool:
+    """Whether a text has what every date has: three numbers, eight digits, or a number and a month's name."""
+    if not text.isascii() or _NUMERIC.search(text):
+        return True
+    small = text.lower()
+    for stem in _STEMS:  # noqa: SIM110 - any() takes three times as long
+        if stem in small:
+            return True
+    return False
 
 
 def _dates_in(text: str) -> Iterator[Written]:

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from deid_batch.errors import BadValue
 from deid_batch.known import Identity, known
-from deid_batch.known.folding import fold
+from deid_batch.known.folding import _Folding, fold, letters_of
 from deid_batch.methods import Element, Instance
 from deid_batch.methods.clean import Clean
 from deid_batch.methods.dateshift import DateShift
 from deid_batch.methods.refreshuid import new_uid
+from deid_batch.values import written
 
 MUELLER = known(
     [
@@ -166,3 +167,23 @@ def test_folding_maps_back_to_the_text(text: str) -> None:
     assert folded.starts == sorted(folded.starts)
     assert all(0 <= start < stop <= len(text) for start, stop in zip(folded.starts, folded.stops, strict=True))
     assert not folded.letters or (folded.begins[0] and folded.ends[-1])
+    assert letters_of(text) == folded.letters
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text("aeouAEOUxyZ19 -.'^\näßé\u0301山", max_size=20))
+def test_text_is_folded_the_same_part_by_part_and_as_a_whole(text: str) -> None:
+    whole = _Folding()
+    whole.add(text, 0)
+    assert fold(text) == whole.folded()
+    assert letters_of(text) == whole.folded().letters
+
+
+DATE_PARTS = "12|3|2024|04|1.|-|/|.|, |jan|March|mär|Dez|dıc|août|st|of |de |19991231|_|May|x| ".split("|")
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.sampled_from(DATE_PARTS), max_size=9).map("".join))
+def test_no_date_is_overlooked(text: str) -> None:
+    found, all_of_them = ([it[:3] for it in dates] for dates in (written.find_dates(text), written._dates_in(text)))
+    assert found == all_of_them
