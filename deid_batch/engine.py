@@ -98,7 +98,16 @@ class CompiledRules:
             plans = self._plans[ground] = Plans(self.rules, ground)
         return plans
 
-    def plans_inside(self, plans: Plans, tag: int) -> Plans:
+    def layouts(self, plans: Plans, tag: int) -> Layouts:
+        """What is known of the items of the sequence `tag`, in which these plans hold."""
+        layouts: Layouts | None = plans.layouts.get(tag)
+        if layouts is None:
+            if len(plans.layouts) >= _MAX_LAYOUTS:
+                plans.layouts.clear()
+            layouts = plans.layouts[tag] = Layouts(plans, self._plans_inside)
+        return layouts
+
+    def _plans_inside(self, plans: Plans, tag: int) -> Plans:
         """The plans in the items of the sequence `tag` where these plans hold."""
         path = self.rules.path_inside(plans.ground.path, tag)
         return plans if path == plans.ground.path else self.plans(plans.ground._replace(path=path))
@@ -634,7 +643,8 @@ class Walk:
             if name and stop - start <= _MAX_REMEMBERED and decided == self._decided:
                 if len(plan.untouched) >= _MAX_CACHED:
                     plan.untouched.clear()
-                plan.untouched[name] = Untouched(data[start:stop], self._kept - kept, frame.depth)
+                value = data[start:stop] if delimited else name
+                plan.untouched[name] = Untouched(value, self._kept - kept, frame.depth)
             return None, stop
         if delimited:
             return data[pos:start] + content, stop
@@ -660,7 +670,7 @@ class Walk:
         if path != ground.path:
             ground = ground._replace(path=path)
         plans = frame.plans if ground is frame.ground else self._compiled.plans(ground)
-        layouts = _layouts_of(plans, tag) if self._trace is None and judging is None else None
+        layouts = self._compiled.layouts(plans, tag) if self._trace is None and judging is None else None
         item_code, u32, depth, charset = encoding.item_code, encoding.u32.unpack_from, frame.depth + 1, frame.charset
         while delimited or pos < end:
             start = pos + 8
@@ -707,7 +717,7 @@ class Walk:
                 out.append(data[pos:start] + content if open_end else encoding.item(content))
                 run = stop
             if layouts is not None:
-                layouts.learn(data, start, stop, length, plans, self._compiled.plans_inside)
+                layouts.learn(data, start, stop, length)
             pos = stop
             number += 1
         if not out:
@@ -742,16 +752,6 @@ class Walk:
         if self._trace is not None:
             little = frame.encoding.little or plan.written_vr == "UN"
             self._trace.append(Touch(place, ITEM, "", plan.decision.rule, frame.charset, little, None, None))
-
-
-def _layouts_of(plans: Plans, tag: int) -> Layouts:
-    """What is known of the items of a sequence."""
-    layouts: Layouts | None = plans.layouts.get(tag)
-    if layouts is None:
-        if len(plans.layouts) >= _MAX_LAYOUTS:
-            plans.layouts.clear()
-        layouts = plans.layouts[tag] = Layouts(plans.encoding)
-    return layouts
 
 
 def _is_kept(plan: Plan) -> bool:

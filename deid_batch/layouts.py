@@ -11,9 +11,9 @@ from struct import Struct
 from typing import NamedTuple
 
 from deid_batch.plans import FIXED, OPAQUE, SPECIAL, TEXT, Entry, Plan, Plans
-from deid_batch.shapes import Call, Reader, Remembered, Shape, Start, Unsuited
+from deid_batch.shapes import Reader, Remembered, Shape, Unsuited
 from deid_batch.values.text import NO_CONTROL
-from deid_batch.wire import MAX_DEPTH, UNDEFINED, Encoding, Header
+from deid_batch.wire import MAX_DEPTH, UNDEFINED, Header
 
 PlansInside = Callable[[Plans, int], Plans]
 """The plans that hold in the items of a sequence with this tag, where these plans hold."""
@@ -51,42 +51,34 @@ class Layout:
         return not b"".join(self._texts.unpack_from(data, start)).translate(None, NO_CONTROL)
 
 
-class Layouts(Remembered[Layout, int | Start]):
-    """The layouts that items of one sequence had.
+class Layouts(Remembered[Layout]):
+    """The layouts that items of one sequence had, in which these plans hold."""
 
-    Each is called by the item's size; where that is not told, by how it begins and where the first item in it ends.
-    """
+    __slots__ = ("_inside", "_plans")
 
-    __slots__ = ("_call",)
-
-    def __init__(self, encoding: Encoding) -> None:
-        super().__init__()
-        self._call = Call(encoding)
+    def __init__(self, plans: Plans, inside: PlansInside) -> None:
+        super().__init__(plans.encoding)
+        self._plans, self._inside = plans, inside
 
     def found(self, data: bytes, start: int, length: int, end: int, depth: int) -> Layout | None:
         """The layout of the item that begins at `start`; `length` may be UNDEFINED."""
-        for layout in self._known.get(self._call(data, start) if length == UNDEFINED else length, ()):
+        for layout in self.forms(data, start, length):
             fits = start + layout.size <= end and depth + layout.depth <= MAX_DEPTH
             if fits and layout.is_that_of(data, start):
-                self._passed += layout.size
+                self.passed += layout.size
                 return layout
         return None
 
-    def learn(self, data: bytes, start: int, stop: int, length: int, plans: Plans, inside: PlansInside) -> None:
-        """Take in an item that was walked, if one like it was seen before."""
-        name = self._call(data, start) if length == UNDEFINED else length
-        if self.is_worth(name, stop - start):
-            layout = _Reader(data, start, plans, inside).layout(stop, delimited=length == UNDEFINED)
-            if layout is not None:
-                self._known[name].append(layout)
+    def read(self, data: bytes, start: int, stop: int, *, delimited: bool) -> Layout | None:
+        return _Reader(data, start, self._plans, self._inside).layout(stop, delimited=delimited)
 
 
 class _Reader(Reader):
     """Reads the layout of one item."""
 
     def __init__(self, data: bytes, start: int, plans: Plans, inside: PlansInside) -> None:
-        super().__init__(data, plans.encoding)
-        self._start, self._inside = start, inside
+        super().__init__(data, start, plans.encoding)
+        self._inside = inside
         self._key_size = 6 if plans.encoding.explicit else 4
         self._plans = [plans]
         self._path: list[tuple[int, int]] = []
@@ -96,7 +88,7 @@ class _Reader(Reader):
 
     def layout(self, stop: int, *, delimited: bool) -> Layout | None:
         """The layout of the item that ends there, or None where it holds what a layout can't speak for."""
-        shape = self.shape(self._start, stop, delimited=delimited)
+        shape = self.shape(stop, delimited=delimited)
         slots = tuple(self._slots)
         return shape and Layout(shape, self.struct("text"), self.elements - len(slots), slots)
 
@@ -125,9 +117,9 @@ class _Reader(Reader):
         if header.length == UNDEFINED:
             raise Unsuited
         if kind == SPECIAL and plan.is_lone and not any(map(any, self._told)):
-            start = header.start - self._start
+            start = header.start - self.start
             path = tuple(self._path)
-            self._slots.append(Slot(pos - self._start, start, start + header.length, plan, self._plans[-1], path))
+            self._slots.append(Slot(pos - self.start, start, start + header.length, plan, self._plans[-1], path))
             self.part("other", header.length)
         elif kind == TEXT:
             padding = int(header.length > 0 and self.data[header.start + header.length - 1] == 0)

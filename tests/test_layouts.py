@@ -183,8 +183,8 @@ def test_an_item_nested_too_deep_is_not_found_however_well_its_layout_is_known()
     item = an_item(25, is_undefined=False, is_nested=True)
     data = encode_item(item)[8:]
     plans = CompiledRules(RULE_SETS["seed-sample"]).plans(Ground(EXPLICIT_LITTLE))
-    layouts = Layouts(EXPLICIT_LITTLE)
+    layouts = Layouts(plans, lambda plans, _: plans)
     for _ in range(2):
-        layouts.learn(data, 0, len(data), len(data), plans, lambda plans, _: plans)
+        layouts.learn(data, 0, len(data), len(data))
     assert layouts.found(data, 0, len(data), len(data), MAX_DEPTH - 1)
     assert not layouts.found(data, 0, len(data), len(data), MAX_DEPTH)

@@ -179,3 +179,15 @@ def test_items_are_not_taken_for_known_ones_where_they_are_nested_too_deep() -> 
     assert nested.found(data, 0, len(data), MAX_DEPTH - 2) == len(data)
     assert nested.found(data, 0, len(data), MAX_DEPTH - 1) == -1
     assert nested.found(data, 0, len(data) - 1, 1) == -1
+
+
+def test_items_that_can_not_be_known_again_are_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, tries = Nested.read, []
+    monkeypatch.setattr(Nested, "read", lambda *args, **more: tries.append(args) or read(*args, **more))
+    hiding = Element(0x00091001, "SQ", (an_item(1, is_undefined=True),), is_undefined=True, is_wrapped=True)
+    items = [Item((Element(PHYSICIAN, "PN", b"A^B "), hiding), is_undefined=True)] * 50
+    data = b"".join(map(encode_item, items))
+    nested, values = Nested(EXPLICIT_LITTLE, {PHYSICIAN}, frozenset()), []
+    assert nested.look(data, 0, len(data), values, delimited=False) == len(data)
+    assert len(tries) == 1
+    assert [value for tag, value in values if tag == PHYSICIAN] == [b"A^B "] * 50

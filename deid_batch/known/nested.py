@@ -6,7 +6,7 @@ from collections.abc import Container
 from typing import NamedTuple
 
 from deid_batch.errors import NeedMore
-from deid_batch.shapes import Call, Reader, Remembered, Shape, Start, Unsuited
+from deid_batch.shapes import Reader, Remembered, Shape, Unsuited
 from deid_batch.wire import (
     ITEM_DELIMITATION,
     MAX_DEPTH,
@@ -33,40 +33,34 @@ class _Form(NamedTuple):
     values: tuple[tuple[int, int, int], ...]
 
 
-class Nested(Remembered[_Form, int | Start]):
-    """What is known of the items of sequences in one encoding."""
+class Nested(Remembered[_Form]):
+    """What is known of the items of sequences in one encoding, and of the wanted values in them."""
 
-    __slots__ = ("_call", "_encoding", "_sequences", "_wanted")
+    __slots__ = ("_sequences", "_wanted")
 
     def __init__(self, encoding: Encoding, wanted: Container[int], sequences: Container[int]) -> None:
-        super().__init__()
-        self._encoding = encoding
+        super().__init__(encoding)
         self._wanted, self._sequences = wanted, sequences
-        self._call = Call(encoding)
 
     def found(self, data: bytes, start: int, end: int, depth: int) -> int:
         """Where an item of undefined length ends whose content begins at `start`; -1 where that is not known."""
         form = self._form(data, start, UNDEFINED, end, depth)
         return start + form.shape.size if form else -1
 
-    def learn(self, data: bytes, start: int, stop: int, length: int = UNDEFINED) -> None:
-        """Take in an item that was walked, if one like it was seen before."""
-        name = self._call(data, start) if length == UNDEFINED else length
-        if self.is_worth(name, stop - start):
-            reader = _Reader(data, start, self._encoding, self)
-            shape = reader.shape(start, stop, delimited=length == UNDEFINED)
-            if shape is not None:
-                self._known[name].append(_Form(shape, tuple(reader.values)))
+    def read(self, data: bytes, start: int, stop: int, *, delimited: bool) -> _Form | None:
+        reader = _Reader(data, start, self)
+        shape = reader.shape(stop, delimited=delimited)
+        return shape and _Form(shape, tuple(reader.values))
 
     def look(self, data: bytes, pos: int, end: int, values: Values, depth: int = 1, *, delimited: bool) -> int:
         """Look through the items of a sequence; where its value ends. FileError where they can't be read."""
         if depth > MAX_DEPTH:
             raise too_deep()
-        item_code, u32 = self._encoding.item_code, self._encoding.u32.unpack_from
+        item_code, u32 = self.encoding.item_code, self.encoding.u32.unpack_from
         while delimited or pos < end:
             if pos + 8 <= end and data.startswith(item_code, pos):
                 length = u32(data, pos + 4)[0]
-            elif read_item(data, pos, end, self._encoding)[0] == SEQUENCE_DELIMITATION:
+            elif read_item(data, pos, end, self.encoding)[0] == SEQUENCE_DELIMITATION:
                 return pos + 8
             pos += 8
             form = self._form(data, pos, length, end, depth)
@@ -92,11 +86,11 @@ class Nested(Remembered[_Form, int | Start]):
         return header.tag in self._sequences or header.length == UNDEFINED
 
     def _form(self, data: bytes, start: int, length: int, end: int, depth: int) -> _Form | None:
-        for form in self._known.get(self._call(data, start) if length == UNDEFINED else length, ()):
+        for form in self.forms(data, start, length):
             heads, expected, size, deeper = form.shape
             fits = start + size <= end and depth + deeper <= MAX_DEPTH
             if fits and heads.unpack_from(data, start) == expected:
-                self._passed += size
+                self.passed += size
                 return form
         return None
 
@@ -108,7 +102,7 @@ class Nested(Remembered[_Form, int | Start]):
                 raise NeedMore(pos + length)
             end = pos + length
         while delimited or pos < end:
-            header = header_in_item(data, pos, end, self._encoding, delimited=delimited)
+            header = header_in_item(data, pos, end, self.encoding, delimited=delimited)
             if header.tag == ITEM_DELIMITATION:
                 return header.start
             if self.is_sequence(header):
@@ -118,7 +112,7 @@ class Nested(Remembered[_Form, int | Start]):
                     raise NeedMore(stop)
                 pos = self.look(data, header.start, stop, values, depth + 1, delimited=is_open)
                 continue
-            pos = end_of_value(data, header, end, self._encoding, depth)
+            pos = end_of_value(data, header, end, self.encoding, depth)
             called = self.called(header)
             if called >= 0:
                 values.append((called, data[header.start : pos]))
@@ -128,9 +122,9 @@ class Nested(Remembered[_Form, int | Start]):
 class _Reader(Reader):
     """Reads the form of one item."""
 
-    def __init__(self, data: bytes, start: int, encoding: Encoding, nested: Nested) -> None:
-        super().__init__(data, encoding)
-        self._start, self._nested = start, nested
+    def __init__(self, data: bytes, start: int, nested: Nested) -> None:
+        super().__init__(data, start, nested.encoding)
+        self._nested = nested
         self.values: list[tuple[int, int, int]] = []
 
     def holds_items(self, header: Header, pos: int) -> bool:
@@ -141,6 +135,6 @@ class _Reader(Reader):
             raise Unsuited
         called = self._nested.called(header)
         if called >= 0:
-            start = header.start - self._start
+            start = header.start - self.start
             self.values.append((called, start, start + header.length))
         self.part("other", header.length)
