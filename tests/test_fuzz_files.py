@@ -360,7 +360,7 @@ BREAKS = (
 def case(number: int) -> tuple[str, bytes]:
     """(what was done to which file, the broken file)."""
     rng = Random(number)
-    base = rng.choice((number % 16 == 7 and bases(True)) or bases(False))
+    base = rng.choice((number % 8 == 7 and bases(True)) or bases(False))
     body, done = base.body, []
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         how = rng.choice(BREAKS)
