@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from itertools import count
@@ -15,7 +16,7 @@ from pydicom import dcmread
 
 from benchmarks import templates
 from benchmarks.corpora import CORPORA, instances
-from deid_batch import filemeta
+from deid_batch import dicomfile, filemeta
 from deid_batch.audit import AuditLog
 from deid_batch.config import load_config
 from deid_batch.engine import CompiledRules, Walk
@@ -94,6 +95,15 @@ def headers(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
         for element in dcmread(path)
         if not element.tag.is_private
     ]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", FILES)
+def test_first_look(name: str, benchmark: Any, compiled: CompiledRules, tmp_path: Path) -> None:
+    rules = replace(compiled.rules, hides_names=True)  # as in a run: what identifies is collected
+    path, alike = tmp_path / name, dicomfile.alike()
+    path.write_bytes(FILES[name]())
+    benchmark(lambda: dicomfile.probe(str(path), rules, alike))
 
 
 def test_first_decisions(benchmark: Any, compiled: CompiledRules, headers: list[bytes]) -> None:
